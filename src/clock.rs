@@ -1,0 +1,71 @@
+//! One clock for everything the worker and the memory broker do by time, so that a test can turn it by hand.
+
+use crossbeam_channel::{Receiver, Sender};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// Where time is read: the system's, or one turned by hand.
+#[derive(Clone, Debug, Default)]
+pub struct Clock(Option<Arc<Mutex<Hands>>>);
+
+#[derive(Debug)]
+struct Hands {
+    now: Instant,
+    alarms: Vec<(Instant, Sender<Instant>)>,
+}
+
+impl Clock {
+    /// The system's clock.
+    pub fn system() -> Self {
+        Clock(None)
+    }
+
+    /// A clock that stands still until [`advance`](Clock::advance) turns it.
+    pub fn by_hand() -> Self {
+        Clock(Some(Arc::new(Mutex::new(Hands { now: Instant::now(), alarms: Vec::new() }))))
+    }
+
+    /// This says whether the clock is turned by hand.
+    pub fn is_by_hand(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// The time by this clock.
+    pub fn now(&self) -> Instant {
+        match &self.0 {
+            None => Instant::now(),
+            Some(hands) => hands.lock().expect("no holder of the clock panics").now,
+        }
+    }
+
+    /// A channel that gets one message when `delay` has passed by this clock.
+    pub fn after(&self, delay: Duration) -> Receiver<Instant> {
+        let Some(hands) = &self.0 else { return crossbeam_channel::after(delay) };
+        // One message at the most is ever sent, so one place is enough.
+        let (sender, receiver) = crossbeam_channel::bounded(1);
+        let mut hands = hands.lock().expect("no holder of the clock panics");
+        let due = hands.now + delay;
+        if delay.is_zero() {
+            let _ = sender.send(due);
+        } else {
+            hands.alarms.push((due, sender));
+        }
+        receiver
+    }
+
+    /// This turns the clock forward; nothing happens to the system's clock.
+    pub fn advance(&self, by: Duration) {
+        let Some(hands) = &self.0 else { return };
+        let mut hands = hands.lock().expect("no holder of the clock panics");
+        hands.now += by;
+        let now = hands.now;
+        hands.alarms.retain(|(due, sender)| {
+            if *due > now {
+                return true;
+            }
+            // Whoever asked may have gone; then nobody needs waking.
+            let _ = sender.try_send(*due);
+            false
+        });
+    }
+}
