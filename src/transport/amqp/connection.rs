@@ -1,0 +1,240 @@
+//! One connection to RabbitMQ: opened over a socket of our own, every call under a deadline.
+
+use super::address::Address;
+use super::deadline::Deadline;
+use super::{convert, fault, outlet, source};
+use crate::error::{Error, Fault};
+use crate::topology::{Binding, Exchange, ExchangeKind, Queue};
+use crate::transport::{ConsumeVisit, PublishVisit, QueueStatus, Subscription, Transport};
+use amiquip::{Channel, ConnectionBlockedNotification, ConnectionOptions, ConnectionTuning, ExchangeType};
+use crossbeam_channel::Receiver;
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long a call on an open connection may take.
+pub(super) const CALL_LIMIT: Duration = Duration::from_secs(10);
+
+/// An open connection to RabbitMQ.
+pub(crate) struct AmqpConnection {
+    inner: Mutex<Inner>,
+    socket: Arc<TcpStream>,
+    deadline: Deadline,
+    blocked: Receiver<ConnectionBlockedNotification>,
+    server: String,
+}
+
+struct Inner {
+    connection: Option<amiquip::Connection>,
+    failure: Option<(Fault, String)>,
+}
+
+impl AmqpConnection {
+    /// Connects; `name` is what an operator sees among the connection's client properties.
+    pub fn open(address: &Address, name: &str) -> Result<Self, Error> {
+        let due = Instant::now() + address.connection_timeout;
+        let (socket, kept) = connect(address, due)?;
+        let socket = mio::net::TcpStream::from_stream(socket)
+            .map_err(|err| Error::new(Fault::Unreachable, format!("could not use the socket to {address}")).because(err))?;
+        let kept = Arc::new(kept);
+        let deadline = Deadline::over(kept.clone());
+        let left = due.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        let options = ConnectionOptions::default()
+            .auth(amiquip::Auth::Plain { username: address.user.clone(), password: address.password.clone() })
+            .virtual_host(address.virtual_host.clone())
+            .heartbeat(u16::try_from(address.heartbeat.as_secs()).unwrap_or(u16::MAX))
+            .connection_timeout(Some(left))
+            // amiquip lets `information` be set among the client properties, and nothing else.
+            .information(Some(name.to_owned()));
+        let opened =
+            deadline.within(left, || amiquip::Connection::insecure_open_stream(socket, options, ConnectionTuning::default()));
+        let mut connection = opened.map_err(|err| fault::opening(&err, &address.to_string(), deadline.has_passed()))?;
+        let blocked = connection
+            .listen_for_connection_blocked()
+            .map_err(|err| fault::calling(&err, "listen for alarms", deadline.has_passed()))?;
+        let server = server(&connection);
+        let inner = Mutex::new(Inner { connection: Some(connection), failure: None });
+        Ok(AmqpConnection { inner, socket: kept, deadline, blocked, server })
+    }
+
+    pub(super) fn blocked(&self) -> &Receiver<ConnectionBlockedNotification> {
+        &self.blocked
+    }
+
+    pub(super) fn deadline_for_channel(&self) -> Deadline {
+        Deadline::over(self.socket.clone())
+    }
+
+    /// The cause of the connection's end, which amiquip tells only to whoever closes it.
+    pub(super) fn cause_of_end(&self) -> Error {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(connection) = inner.connection.take() {
+            let closed = self.deadline.within(CALL_LIMIT, || connection.close());
+            let overran = self.deadline.has_passed();
+            let cause = match closed {
+                _ if overran => Error::new(Fault::Timeout, "the broker did not answer in time"),
+                Ok(()) => Error::new(Fault::Lost, "the connection was closed"),
+                Err(err) => fault::ended(&err),
+            };
+            inner.failure = Some((cause.fault(), cause.to_string()));
+        }
+        match &inner.failure {
+            Some((fault, what)) => Error::new(*fault, what.clone()),
+            None => Error::new(Fault::Lost, "the connection was closed"),
+        }
+    }
+
+    fn open_channel(&self) -> Result<Channel, Error> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(connection) = inner.connection.as_mut() else {
+            let cause = inner.failure.as_ref().map_or("it is closed", |(_, what)| what.as_str());
+            return Err(Error::new(Fault::Lost, format!("could not open a channel: {cause}")));
+        };
+        let opened = self.deadline.within(CALL_LIMIT, || connection.open_channel(None));
+        opened.map_err(|err| fault::calling(&err, "open a channel", self.deadline.has_passed()))
+    }
+
+    /// Runs one call on a channel of its own, because an error closes the channel that it happens on.
+    fn call<T>(&self, deed: String, call: impl FnOnce(&Channel) -> amiquip::Result<T>) -> Result<T, Error> {
+        let channel = self.open_channel()?;
+        let deadline = self.deadline_for_channel();
+        let result = deadline.within(CALL_LIMIT, || call(&channel));
+        let result = result.map_err(|err| fault::calling(&err, &deed, deadline.has_passed()));
+        let _ = deadline.within(CALL_LIMIT, || channel.close());
+        result
+    }
+}
+
+impl Transport for AmqpConnection {
+    fn server(&self) -> String {
+        self.server.clone()
+    }
+
+    fn declare_exchange(&self, exchange: &Exchange) -> Result<(), Error> {
+        let deed = format!("declare the exchange `{}`", exchange.name);
+        let options = amiquip::ExchangeDeclareOptions {
+            durable: exchange.durable,
+            auto_delete: exchange.auto_delete,
+            internal: exchange.internal,
+            arguments: convert::table_to(&exchange.arguments),
+        };
+        self.call(deed, |channel| match exchange.passive {
+            true => channel.exchange_declare_passive(&exchange.name).map(drop),
+            false => channel.exchange_declare(kind(&exchange.kind), &exchange.name, options).map(drop),
+        })
+    }
+
+    fn declare_queue(&self, queue: &Queue) -> Result<QueueStatus, Error> {
+        let deed = format!("declare the queue `{}`", queue.name);
+        let options = amiquip::QueueDeclareOptions {
+            durable: queue.durable,
+            exclusive: queue.exclusive,
+            auto_delete: queue.auto_delete,
+            arguments: convert::table_to(&queue.arguments),
+        };
+        self.call(deed, |channel| {
+            let declared = match queue.passive {
+                true => channel.queue_declare_passive(&queue.name)?,
+                false => channel.queue_declare(&queue.name, options)?,
+            };
+            Ok(QueueStatus {
+                name: declared.name().to_owned(),
+                messages: declared.declared_message_count().unwrap_or(0),
+                consumers: declared.declared_consumer_count().unwrap_or(0),
+            })
+        })
+    }
+
+    fn bind_queue(&self, queue: &str, binding: &Binding) -> Result<(), Error> {
+        let deed = format!("bind the queue `{queue}` to the exchange `{}`", binding.exchange);
+        let arguments = convert::table_to(&binding.arguments);
+        self.call(deed, |channel| channel.queue_bind(queue, &binding.exchange, &binding.routing_key, arguments))
+    }
+
+    fn unbind_queue(&self, queue: &str, binding: &Binding) -> Result<(), Error> {
+        let deed = format!("unbind the queue `{queue}` from the exchange `{}`", binding.exchange);
+        let arguments = convert::table_to(&binding.arguments);
+        self.call(deed, |channel| channel.queue_unbind(queue, &binding.exchange, &binding.routing_key, arguments))
+    }
+
+    fn delete_queue(&self, queue: &str) -> Result<u32, Error> {
+        let options = amiquip::QueueDeleteOptions::default();
+        self.call(format!("delete the queue `{queue}`"), |channel| channel.queue_delete(queue, options))
+    }
+
+    fn delete_exchange(&self, exchange: &str) -> Result<(), Error> {
+        self.call(format!("delete the exchange `{exchange}`"), |channel| channel.exchange_delete(exchange, false))
+    }
+
+    fn purge_queue(&self, queue: &str) -> Result<u32, Error> {
+        self.call(format!("purge the queue `{queue}`"), |channel| channel.queue_purge(queue))
+    }
+
+    fn consume<V: ConsumeVisit>(&self, subscription: &Subscription, visit: V) -> Result<V::Output, Error> {
+        source::consume(self, self.open_channel()?, subscription, visit)
+    }
+
+    fn publish<V: PublishVisit>(&self, visit: V) -> Result<V::Output, Error> {
+        outlet::publish(self, self.open_channel()?, visit)
+    }
+
+    fn failure(&self) -> Option<Error> {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.failure.as_ref().map(|(fault, what)| Error::new(*fault, what.clone()))
+    }
+
+    fn close(&self, limit: Duration) {
+        let connection = self.inner.lock().unwrap_or_else(PoisonError::into_inner).connection.take();
+        if let Some(connection) = connection {
+            // Whatever it says: after this the connection is closed, by word or by force.
+            let _ = self.deadline.within(limit, || connection.close());
+        }
+    }
+}
+
+impl Drop for AmqpConnection {
+    fn drop(&mut self) {
+        self.close(CALL_LIMIT);
+    }
+}
+
+/// Tries every address that the name stands for; the second socket is for shutting the first from another thread.
+fn connect(address: &Address, due: Instant) -> Result<(TcpStream, TcpStream), Error> {
+    let unreachable = |what: String| Error::new(Fault::Unreachable, what);
+    let place = (address.host.as_str(), address.port);
+    let resolved: Vec<SocketAddr> = place
+        .to_socket_addrs()
+        .map_err(|err| unreachable(format!("the host `{}` cannot be found", address.host)).because(err))?
+        .collect();
+    let mut last = unreachable(format!("the host `{}` has no address", address.host));
+    for candidate in resolved {
+        let left = due.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        let connected = TcpStream::connect_timeout(&candidate, left).and_then(|socket| {
+            // Without this a confirmed publish waits for the delayed acknowledgement of TCP, 40 ms.
+            socket.set_nodelay(true)?;
+            let kept = socket.try_clone()?;
+            Ok((socket, kept))
+        });
+        match connected {
+            Ok(pair) => return Ok(pair),
+            Err(err) => last = unreachable(format!("could not connect to {candidate}")).because(err),
+        }
+    }
+    Err(last)
+}
+
+fn server(connection: &amiquip::Connection) -> String {
+    let properties = convert::table_from(connection.server_properties());
+    let text = |name: &str| properties.get(name).map(ToString::to_string).unwrap_or_else(|| "unknown".into());
+    format!("{} {}", text("product"), text("version"))
+}
+
+fn kind(ours: &ExchangeKind) -> ExchangeType {
+    match ours {
+        ExchangeKind::Direct => ExchangeType::Direct,
+        ExchangeKind::Fanout => ExchangeType::Fanout,
+        ExchangeKind::Topic => ExchangeType::Topic,
+        ExchangeKind::Headers => ExchangeType::Headers,
+        ExchangeKind::Other(name) => ExchangeType::Custom(name.clone()),
+    }
+}

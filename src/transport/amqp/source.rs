@@ -1,0 +1,135 @@
+//! A queue being consumed over amiquip: channel and consumer are locals of the thread that owns the queue.
+
+use super::connection::{AmqpConnection, CALL_LIMIT};
+use super::deadline::Deadline;
+use super::{convert, fault};
+use crate::error::Error;
+use crate::message::Delivery;
+use crate::transport::{ConsumeVisit, Incoming, Settle, Source, Subscription};
+use amiquip::{Channel, Consumer, ConsumerMessage, ConsumerOptions};
+use crossbeam_channel::Receiver;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+pub(super) fn consume<V: ConsumeVisit>(
+    connection: &AmqpConnection,
+    channel: Channel,
+    subscription: &Subscription,
+    visit: V,
+) -> Result<V::Output, Error> {
+    let deadline = connection.deadline_for_channel();
+    let deed = format!("consume from the queue `{}`", subscription.queue);
+    let failed = |err: amiquip::Error| fault::calling(&err, &deed, deadline.has_passed());
+    let options = ConsumerOptions {
+        exclusive: subscription.exclusive,
+        arguments: convert::table_to(&subscription.arguments),
+        ..ConsumerOptions::default()
+    };
+    let consumed = deadline.within(CALL_LIMIT, || {
+        channel.qos(0, subscription.prefetch.max(1), false)?;
+        channel.basic_consume(&subscription.queue, options)
+    });
+    let consumer = consumed.map_err(failed)?;
+    let shells = Shells::default();
+    let mut source = AmqpSource { connection, channel: &channel, consumer: &consumer, deadline: &deadline, shells };
+    let output = visit.visit(&mut source);
+    // The consumer goes before its channel, and cancels if nobody did; both may hang on a silent broker.
+    deadline.within(CALL_LIMIT, || drop(consumer));
+    let _ = deadline.within(CALL_LIMIT, || channel.close());
+    Ok(output)
+}
+
+struct AmqpSource<'a> {
+    connection: &'a AmqpConnection,
+    channel: &'a Channel,
+    consumer: &'a Consumer<'a>,
+    deadline: &'a Deadline,
+    shells: Shells,
+}
+
+impl Source for AmqpSource<'_> {
+    type Raw = ConsumerMessage;
+
+    fn receiver(&self) -> &Receiver<ConsumerMessage> {
+        self.consumer.receiver()
+    }
+
+    fn read(&mut self, raw: ConsumerMessage) -> Incoming {
+        match raw {
+            ConsumerMessage::Delivery(mut delivery) => {
+                let parts = Arc::new(convert::parts_of(&mut delivery));
+                let (tag, redelivered) = (delivery.delivery_tag(), delivery.redelivered);
+                self.shells.keep(delivery);
+                Incoming::Delivery(Delivery { tag, redelivered, parts })
+            }
+            ConsumerMessage::ServerCancelled => Incoming::Cancelled,
+            ConsumerMessage::ClientCancelled => Incoming::CancelDone,
+            ConsumerMessage::ServerClosedChannel(err) => Incoming::Closed(fault::ended(&err)),
+            ConsumerMessage::ServerClosedConnection(err) => Incoming::Closed(fault::ended(&err)),
+            ConsumerMessage::ClientClosedChannel | ConsumerMessage::ClientClosedConnection => {
+                Incoming::Closed(self.connection.cause_of_end())
+            }
+        }
+    }
+
+    fn settle(&mut self, settle: Settle) -> Result<(), Error> {
+        let tag = match settle {
+            Settle::Ack { tag } | Settle::AckUpTo { tag } | Settle::Reject { tag } | Settle::Requeue { tag } => tag,
+        };
+        let shell = self.shells.take(tag).expect("a delivery is settled once: the ledger sees to it");
+        let channel = self.channel;
+        let sent = self.deadline.within(CALL_LIMIT, || match settle {
+            Settle::Ack { .. } => shell.ack(channel),
+            Settle::AckUpTo { .. } => shell.ack_multiple(channel),
+            Settle::Reject { .. } => shell.reject(channel, false),
+            Settle::Requeue { .. } => shell.nack(channel, true),
+        });
+        if let Settle::AckUpTo { tag } = settle {
+            self.shells.drop_up_to(tag);
+        }
+        sent.map_err(|err| fault::calling(&err, "settle a message", self.deadline.has_passed()))
+    }
+
+    fn cancel(&mut self) -> Result<(), Error> {
+        let cancelled = self.deadline.within(CALL_LIMIT, || self.consumer.cancel());
+        cancelled.map_err(|err| fault::calling(&err, "cancel the consumer", self.deadline.has_passed()))
+    }
+
+    fn failure(&self) -> Error {
+        self.connection.cause_of_end()
+    }
+}
+
+/// What amiquip wants back for a settlement: the delivery value, emptied. Tags on a channel count up by one, so a tag's place
+/// in the queue is known.
+#[derive(Default)]
+struct Shells {
+    first_tag: u64,
+    kept: VecDeque<Option<amiquip::Delivery>>,
+}
+
+impl Shells {
+    fn keep(&mut self, shell: amiquip::Delivery) {
+        if self.kept.is_empty() {
+            self.first_tag = shell.delivery_tag();
+        }
+        self.kept.push_back(Some(shell));
+    }
+
+    fn take(&mut self, tag: u64) -> Option<amiquip::Delivery> {
+        let place = usize::try_from(tag.checked_sub(self.first_tag)?).ok()?;
+        let shell = self.kept.get_mut(place)?.take();
+        while matches!(self.kept.front(), Some(None)) {
+            self.kept.pop_front();
+            self.first_tag += 1;
+        }
+        shell
+    }
+
+    fn drop_up_to(&mut self, tag: u64) {
+        while !self.kept.is_empty() && (self.first_tag <= tag || matches!(self.kept.front(), Some(None))) {
+            self.kept.pop_front();
+            self.first_tag += 1;
+        }
+    }
+}
