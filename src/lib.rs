@@ -11,4 +11,5 @@ pub use clock::Clock;
 pub use error::{BoxError, Error, Fault};
 pub use message::{Properties, Publication, Table, Value};
 pub use topology::{Binding, Exchange, ExchangeKind, Queue, Topology};
+pub use transport::memory::MemoryBroker;
 pub use transport::QueueStatus;

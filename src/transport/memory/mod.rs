@@ -1,1 +1,28 @@
-//! A broker in this process, with RabbitMQ's semantics or a refusal.
+//! A broker in this process, with RabbitMQ's semantics or a refusal: what it does not model is an error, never ignored.
+//!
+//! `broker` is what users and tests hold, `connection` what the worker sees of it. Behind one mutex lies [`state::State`],
+//! with one concern a file: `declare` (exchanges, queues, bindings), `route` (publishing and dead-lettering), `deliver`
+//! (consumers and settlements), `expire` (time). `arguments`, `exchange`, `queue`, `unsettled` and `x_death` decide without
+//! knowing of each other. Where a rule is RabbitMQ's own, it is that of RabbitMQ 3.10.
+
+mod arguments;
+mod broker;
+mod connection;
+mod declare;
+mod deliver;
+mod drain;
+mod exchange;
+mod expire;
+mod outlet;
+mod queue;
+mod refusal;
+mod route;
+mod source;
+mod state;
+mod unsettled;
+mod x_death;
+
+#[cfg(test)]
+mod tests;
+
+pub use broker::MemoryBroker;

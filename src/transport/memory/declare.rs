@@ -1,0 +1,165 @@
+//! Declaring, binding and deleting, with RabbitMQ's checks in RabbitMQ's order.
+
+use super::arguments;
+use super::exchange::Exchanging;
+use super::queue::Queueing;
+use super::refusal::{self, Refusal};
+use super::state::State;
+use crate::topology::{Binding, Exchange, Queue};
+use crate::transport::{Incoming, QueueStatus};
+
+impl State {
+    pub fn declare_exchange(&mut self, exchange: &Exchange) -> Result<(), Refusal> {
+        if exchange.name.is_empty() && !exchange.passive {
+            return Err(on_default_exchange());
+        }
+        match self.exchanges.get(&exchange.name) {
+            Some(_) if exchange.passive => Ok(()),
+            Some(current) => current.assert_same(exchange),
+            None if exchange.passive && exchange.name.is_empty() => Ok(()),
+            None if exchange.passive => Err(refusal::no_exchange(&exchange.name)),
+            None => {
+                check_name("exchange", &exchange.name)?;
+                self.exchanges.insert(exchange.name.clone(), Exchanging::new(exchange.clone())?);
+                Ok(())
+            }
+        }
+    }
+
+    pub fn declare_queue(&mut self, queue: &Queue, connection: u64) -> Result<QueueStatus, Refusal> {
+        let id = match self.names.get(&queue.name) {
+            None if queue.passive => return Err(refusal::no_queue(&queue.name)),
+            None => self.create_queue(queue, connection)?,
+            Some(_) => {
+                let id = self.queue_of(&queue.name, connection)?;
+                self.assert_same_queue(queue, id)?;
+                id
+            }
+        };
+        self.pump(id);
+        self.bury();
+        Ok(self.status_of(id))
+    }
+
+    fn create_queue(&mut self, queue: &Queue, connection: u64) -> Result<u64, Refusal> {
+        let mut declared = queue.clone();
+        let id = self.next_id();
+        if queue.name.is_empty() {
+            declared.name = format!("amq.gen-{id}");
+        } else {
+            check_name("queue", &queue.name)?;
+        }
+        let policy = arguments::policy_of(&declared)?;
+        let owner = queue.exclusive.then_some(connection);
+        self.names.insert(declared.name.clone(), id);
+        self.queues.insert(id, Queueing::new(declared, policy, owner));
+        Ok(id)
+    }
+
+    fn assert_same_queue(&self, queue: &Queue, id: u64) -> Result<(), Refusal> {
+        if queue.passive {
+            return Ok(());
+        }
+        // An argument that is not modelled is told as such, even where the other arguments differ as well.
+        arguments::policy_of(queue)?;
+        let current = &self.queues[&id];
+        if queue.exclusive != current.declared.exclusive {
+            return Err(refusal::locked(&queue.name));
+        }
+        arguments::assert_same(&current.declared, queue)
+    }
+
+    fn status_of(&self, id: u64) -> QueueStatus {
+        let queue = &self.queues[&id];
+        QueueStatus { name: queue.name().to_owned(), messages: count(queue.ready.len()), consumers: count(queue.consumers()) }
+    }
+
+    pub fn bind(&mut self, queue: &str, binding: &Binding, connection: u64) -> Result<(), Refusal> {
+        if binding.exchange.is_empty() {
+            return Err(on_default_exchange());
+        }
+        let id = self.queue_of(queue, connection)?;
+        let exchange = self.exchanges.get_mut(&binding.exchange);
+        exchange.ok_or_else(|| refusal::no_exchange(&binding.exchange))?.bind(id, binding);
+        Ok(())
+    }
+
+    /// Unbinding what is not bound, or does not exist, is no error.
+    pub fn unbind(&mut self, queue: &str, binding: &Binding, connection: u64) -> Result<(), Refusal> {
+        if binding.exchange.is_empty() {
+            return Err(on_default_exchange());
+        }
+        if !self.names.contains_key(queue) {
+            return Ok(());
+        }
+        let id = self.queue_of(queue, connection)?;
+        if let Some(exchange) = self.exchanges.get_mut(&binding.exchange) {
+            if exchange.unbind(id, binding) && exchange.is_unbound() && exchange.declared.auto_delete {
+                self.exchanges.remove(&binding.exchange);
+            }
+        }
+        Ok(())
+    }
+
+    pub fn purge(&mut self, queue: &str, connection: u64) -> Result<u32, Refusal> {
+        let id = self.queue_of(queue, connection)?;
+        self.pump(id);
+        self.bury();
+        let queue = self.queues.get_mut(&id).expect("it was found just now, and a dead letter deletes no queue");
+        let purged = count(queue.ready.len());
+        queue.ready.clear();
+        Ok(purged)
+    }
+
+    pub fn delete_exchange(&mut self, exchange: &str) -> Result<(), Refusal> {
+        if exchange.is_empty() {
+            return Err(on_default_exchange());
+        }
+        check_name("exchange", exchange)?;
+        self.exchanges.remove(exchange);
+        Ok(())
+    }
+
+    /// Deletes a queue if it exists, and answers how many ready messages went with it.
+    pub fn delete_queue(&mut self, queue: &str, connection: u64) -> Result<u32, Refusal> {
+        if !self.names.contains_key(queue) {
+            return Ok(0);
+        }
+        let id = self.queue_of(queue, connection)?;
+        self.pump(id);
+        self.bury();
+        Ok(self.remove_queue(id))
+    }
+
+    pub fn remove_queue(&mut self, id: u64) -> u32 {
+        let Some(queue) = self.queues.remove(&id) else { return 0 };
+        self.names.remove(queue.name());
+        for channel in queue.channels() {
+            if let Some(channel) = self.channels.get_mut(&channel) {
+                channel.is_cancelled = true;
+                // Whoever consumed may be on its way out; then nobody needs to know.
+                let _ = channel.sender.send(Incoming::Cancelled);
+            }
+        }
+        self.exchanges.retain(|_, exchange| {
+            let was_bound = exchange.unbind_all(id);
+            !(was_bound && exchange.declared.auto_delete && exchange.is_unbound())
+        });
+        count(queue.ready.len())
+    }
+}
+
+fn count(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+fn on_default_exchange() -> Refusal {
+    refusal::access("operation not permitted on the default exchange")
+}
+
+fn check_name(kind: &str, name: &str) -> Result<(), Refusal> {
+    if name.starts_with("amq.") {
+        return Err(refusal::access(format!("{kind} name '{name}' contains reserved prefix 'amq.*'")));
+    }
+    Ok(())
+}

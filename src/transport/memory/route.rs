@@ -1,0 +1,201 @@
+//! Publishing and dead-lettering: which queues a message goes to, and whether they take it.
+
+use super::arguments::Overflow;
+use super::refusal::{self, Refusal};
+use super::state::{Dead, State};
+use super::x_death::{self, Reason};
+use crate::message::{Parts, Properties, Publication, Table, Value};
+use crate::transport::Taken;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The one user that all connections are.
+const USER: &str = "guest";
+const LONGEST_EXPIRATION_MS: u64 = 4_294_967_295;
+
+/// A message that has passed the checks which need no state.
+pub(super) struct Checked {
+    parts: Arc<Parts>,
+    expiration: Option<Duration>,
+    mandatory: bool,
+}
+
+/// Checks what a publisher sends, and copies what the queues will share.
+pub(super) fn check(publication: &Publication) -> Result<Checked, Refusal> {
+    let properties = &publication.properties;
+    if let Some(user) = properties.user_id.as_ref().filter(|user| *user != USER) {
+        let text = format!("user_id property set to '{user}' but authenticated user was '{USER}'");
+        return Err(refusal::precondition(text));
+    }
+    let expiration = expiration_of(properties)?;
+    if let Some(headers) = &properties.headers {
+        check_headers(headers)?;
+    }
+    let parts = Parts {
+        exchange: publication.exchange.clone(),
+        routing_key: publication.routing_key.clone(),
+        properties: properties.clone(),
+        body: publication.body.clone(),
+    };
+    Ok(Checked { parts: Arc::new(parts), expiration, mandatory: publication.mandatory })
+}
+
+fn check_headers(headers: &Table) -> Result<(), Refusal> {
+    if headers.contains_key("BCC") {
+        return Err(refusal::unsupported("the memory broker does not model the header `BCC`"));
+    }
+    match headers.get("CC") {
+        None => Ok(()),
+        Some(Value::Array(copies)) if copies.iter().all(|copy| copy.as_str().is_some()) => Ok(()),
+        Some(other) => {
+            let kind = refusal::type_name(other);
+            Err(refusal::precondition(format!("invalid header 'CC': {{unacceptable_type_in_header,{kind}}}")))
+        }
+    }
+}
+
+fn expiration_of(properties: &Properties) -> Result<Option<Duration>, Refusal> {
+    let Some(text) = &properties.expiration else { return Ok(None) };
+    let invalid = |why: String| Err(refusal::precondition(format!("invalid expiration '{text}': {why}")));
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text).bytes().take_while(u8::is_ascii_digit).count();
+    let length = digits + usize::from(text.starts_with(['-', '+']));
+    let (number, rest) = text.split_at(length);
+    if digits == 0 {
+        return invalid("no_integer".into());
+    }
+    if !rest.is_empty() {
+        return invalid(format!("{{leftover_string,\"{rest}\"}}"));
+    }
+    match number.parse::<i128>() {
+        Ok(number) if number < 0 => invalid(format!("{{value_negative,{number}}}")),
+        Ok(number) if number <= LONGEST_EXPIRATION_MS.into() => Ok(Some(Duration::from_millis(number as u64))),
+        _ => invalid(format!("{{value_too_big,{number}}}")),
+    }
+}
+
+impl State {
+    /// Puts a message on every queue it is routed to, and answers what its publisher is told.
+    pub fn publish(&mut self, message: Checked) -> Result<Taken, Refusal> {
+        let parts = &message.parts;
+        let exchange = self.exchanges.get(&parts.exchange);
+        if exchange.is_some_and(|exchange| exchange.declared.internal) {
+            let text = format!("cannot publish to internal exchange '{}' in vhost '/'", parts.exchange);
+            return Err(refusal::access(text));
+        }
+        if exchange.is_none() && !parts.exchange.is_empty() {
+            return Err(refusal::no_exchange(&parts.exchange));
+        }
+        let taken = if parts.exchange.is_empty() && parts.properties.headers.is_none() {
+            match self.names.get(&parts.routing_key) {
+                None => Routed::Nowhere,
+                Some(&queue) => Routed::taken(self.enqueue(queue, message.parts, message.expiration)),
+            }
+        } else {
+            let targets = self.targets_of(parts);
+            let mut routed = Routed::Nowhere;
+            for queue in targets {
+                routed = routed.and(self.enqueue(queue, Arc::clone(&message.parts), message.expiration));
+            }
+            routed
+        };
+        self.bury();
+        Ok(match taken {
+            Routed::Nowhere if message.mandatory => Taken::Returned { reason: "NO_ROUTE (312)".into() },
+            // Confirmed, as RabbitMQ does: nobody asked to hear of it.
+            Routed::Nowhere | Routed::Taken => Taken::Yes,
+            Routed::Refused => Taken::Nacked,
+        })
+    }
+
+    /// The queues that a message goes to from the exchange it names, each once; none if that does not exist.
+    pub fn targets_of(&self, parts: &Parts) -> Vec<u64> {
+        let mut targets = Vec::new();
+        let copies = parts.properties.headers.iter().flat_map(x_death::copies);
+        for key in std::iter::once(parts.routing_key.as_str()).chain(copies) {
+            match self.exchanges.get(&parts.exchange) {
+                Some(exchange) => exchange.route(key, &mut targets),
+                None if !parts.exchange.is_empty() => {}
+                None => targets.extend(self.names.get(key).filter(|queue| !targets.contains(queue))),
+            }
+        }
+        targets
+    }
+
+    /// Says whether the queue took it.
+    fn enqueue(&mut self, id: u64, parts: Arc<Parts>, expiration: Option<Duration>) -> bool {
+        let State { queues, channels, clock, .. } = self;
+        let queue = queues.get_mut(&id).expect("a queue that is named or bound exists");
+        let is_refused = queue.refuses_more();
+        if is_refused && queue.policy.overflow != Overflow::RejectPublishToDeadLetters {
+            return false;
+        }
+        let entry = queue.admit(parts, expiration, || clock.now());
+        if is_refused {
+            self.die(id, entry, Reason::MaxLength);
+            return false;
+        }
+        // Straight to a consumer that waits: even a message that lives no time at all gets there.
+        if queue.ready.is_empty() {
+            if let Some(channel) = queue.next_consumer(|channel| channels[&channel].has_room()) {
+                channels.get_mut(&channel).expect("a queue's consumers have channels").deliver(entry);
+                return true;
+            }
+        }
+        queue.ready.push_back(entry);
+        let must_move = queue.head_expiry().is_some();
+        if must_move {
+            self.pump(id);
+        }
+        self.drop_heads_over_length(id);
+        true
+    }
+
+    fn drop_heads_over_length(&mut self, id: u64) {
+        while let Some(queue) = self.queues.get_mut(&id).filter(|queue| queue.is_over_length()) {
+            let entry = queue.ready.pop_front().expect("a queue over its length is not empty");
+            self.die(id, entry, Reason::MaxLength);
+        }
+    }
+
+    /// Moves the dead on to where their queues send them, and those who die of that, until none is left.
+    ///
+    /// This ends: only a consumer's rejection lets a message into a queue it died in before.
+    pub fn bury(&mut self) {
+        while let Some(dead) = self.dead.pop_front() {
+            let Dead { entry, reason, queue, letter } = dead;
+            let parts = Arc::new(x_death::dead_lettered(&entry.parts, &queue, reason, &letter));
+            for target in self.targets_of(&parts) {
+                let name = self.queues[&target].name();
+                if reason == Reason::Rejected || !x_death::is_cycle(&parts.properties, name) {
+                    // Nobody is told if a full queue refuses a dead letter: it is lost, as in RabbitMQ.
+                    self.enqueue(target, Arc::clone(&parts), None);
+                }
+            }
+        }
+    }
+}
+
+/// What the queues a message was routed to made of it.
+enum Routed {
+    Nowhere,
+    Taken,
+    Refused,
+}
+
+impl Routed {
+    fn taken(is_taken: bool) -> Self {
+        if is_taken {
+            Routed::Taken
+        } else {
+            Routed::Refused
+        }
+    }
+
+    /// One queue that refuses is enough for a nack.
+    fn and(self, is_taken: bool) -> Self {
+        match self {
+            Routed::Refused => Routed::Refused,
+            _ => Routed::taken(is_taken),
+        }
+    }
+}
