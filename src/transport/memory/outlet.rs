@@ -11,6 +11,11 @@ use crossbeam_channel::{unbounded, Receiver};
 use std::sync::atomic::Ordering;
 
 pub(super) fn publish<V: PublishVisit>(connection: &MemoryConnection, visit: V) -> Result<V::Output, Error> {
+    Ok(visit.visit(&mut open(connection)?))
+}
+
+/// Opens a channel in confirm mode; dropping the outlet closes it.
+pub(super) fn open(connection: &MemoryConnection) -> Result<MemoryOutlet<'_>, Error> {
     // Bounded by the publisher's window: it holds what that has not read.
     let (sender, receiver) = unbounded();
     let opened = connection.call(
@@ -21,11 +26,10 @@ pub(super) fn publish<V: PublishVisit>(connection: &MemoryConnection, visit: V) 
             Ok(channel)
         },
     );
-    let mut outlet = MemoryOutlet { connection, channel: opened?, receiver, published: 0, unread: 0, closed: None };
-    Ok(visit.visit(&mut outlet))
+    Ok(MemoryOutlet { connection, channel: opened?, receiver, published: 0, unread: 0, closed: None })
 }
 
-struct MemoryOutlet<'a> {
+pub(super) struct MemoryOutlet<'a> {
     connection: &'a MemoryConnection,
     channel: u64,
     receiver: Receiver<Confirm>,

@@ -11,13 +11,17 @@ pub(super) fn consume<V: ConsumeVisit>(
     subscription: &Subscription,
     visit: V,
 ) -> Result<V::Output, Error> {
-    let deed = || format!("consume from the queue `{}`", subscription.queue);
-    let (channel, receiver) = connection.call(deed, |state| state.consume(subscription, connection.id))?;
-    let mut source = MemorySource { connection, channel, receiver, closed: None };
-    Ok(visit.visit(&mut source))
+    Ok(visit.visit(&mut open(connection, subscription)?))
 }
 
-struct MemorySource<'a> {
+/// Opens a channel with a consumer on it; dropping the source ends both.
+pub(super) fn open<'a>(connection: &'a MemoryConnection, subscription: &Subscription) -> Result<MemorySource<'a>, Error> {
+    let deed = || format!("consume from the queue `{}`", subscription.queue);
+    let (channel, receiver) = connection.call(deed, |state| state.consume(subscription, connection.id))?;
+    Ok(MemorySource { connection, channel, receiver, closed: None })
+}
+
+pub(super) struct MemorySource<'a> {
     connection: &'a MemoryConnection,
     channel: u64,
     receiver: Receiver<Incoming>,
