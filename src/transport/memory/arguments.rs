@@ -14,6 +14,8 @@ pub(super) struct Policy {
     pub is_quorum: bool,
     pub ttl: Option<Duration>,
     pub dead_letter: Option<DeadLetter>,
+    /// A dead letter that nobody takes is kept and tried again, where RabbitMQ can keep that promise.
+    pub is_at_least_once: bool,
     pub max_length: Option<usize>,
     pub overflow: Overflow,
 }
@@ -43,12 +45,16 @@ pub(super) fn policy_of(queue: &Queue) -> Result<Policy, Refusal> {
         fits_a_quorum_queue(queue)?;
     }
     let overflow = arguments.overflow(is_quorum)?;
-    arguments.one_of("x-dead-letter-strategy", &["at-most-once", "at-least-once"])?;
+    let strategy = arguments.one_of("x-dead-letter-strategy", &["at-most-once", "at-least-once"])?;
+    let dead_letter = arguments.dead_letter()?;
+    // RabbitMQ accepts the strategy without these two, and falls back to at-most-once.
+    let is_safe = dead_letter.is_some() && overflow == Overflow::RejectPublish;
     arguments.one_of("x-queue-mode", &["default", "lazy"])?;
     Ok(Policy {
         is_quorum,
         ttl: arguments.number("x-message-ttl", LONGEST_TTL_MS)?.map(Duration::from_millis),
-        dead_letter: arguments.dead_letter()?,
+        dead_letter,
+        is_at_least_once: is_safe && strategy == Some("at-least-once"),
         max_length: arguments.number("x-max-length", i64::MAX)?.map(|most| usize::try_from(most).unwrap_or(usize::MAX)),
         overflow,
     })

@@ -38,6 +38,7 @@ impl State {
         };
         self.pump(id);
         self.bury();
+        self.try_held_again();
         Ok(self.status_of(id))
     }
 
@@ -81,6 +82,7 @@ impl State {
         let id = self.queue_of(queue, connection)?;
         let exchange = self.exchanges.get_mut(&binding.exchange);
         exchange.ok_or_else(|| refusal::no_exchange(&binding.exchange))?.bind(id, binding);
+        self.try_held_again();
         Ok(())
     }
 
@@ -108,6 +110,7 @@ impl State {
         let queue = self.queues.get_mut(&id).expect("it was found just now, and a dead letter deletes no queue");
         let purged = count(queue.ready.len());
         queue.ready.clear();
+        self.try_held_again();
         Ok(purged)
     }
 
@@ -134,6 +137,7 @@ impl State {
     pub fn remove_queue(&mut self, id: u64) -> u32 {
         let Some(queue) = self.queues.remove(&id) else { return 0 };
         self.names.remove(queue.name());
+        self.held.retain(|dead| dead.queue != id);
         for channel in queue.channels() {
             if let Some(channel) = self.channels.get_mut(&channel) {
                 channel.is_cancelled = true;

@@ -5,7 +5,7 @@ use super::refusal::{self, Refusal};
 use super::state::{Consuming, Dead, State};
 use super::unsettled::Unsettled;
 use super::x_death::Reason;
-use crate::message::{Delivery, Table, Value};
+use crate::message::{Delivery, Table};
 use crate::transport::{Incoming, Settle, Subscription};
 use crossbeam_channel::{unbounded, Receiver};
 
@@ -87,12 +87,16 @@ impl State {
             let entry = consuming.unsettled.take(tag).ok_or_else(unknown)?;
             match settle {
                 Settle::Reject { .. } => self.die(queue, entry, Reason::Rejected),
-                Settle::Requeue { .. } => self.put_back(queue, entry),
+                Settle::Requeue { .. } => {
+                    self.put_back(queue, entry);
+                    self.drop_heads_over_length(queue);
+                }
                 Settle::Ack { .. } | Settle::AckUpTo { .. } => {}
             }
         }
         self.pump(queue);
         self.bury();
+        self.try_held_again();
         Ok(())
     }
 
@@ -105,10 +109,10 @@ impl State {
 
     /// Notes a message as dead, if its queue wants to know.
     pub fn die(&mut self, queue: u64, entry: Entry, reason: Reason) {
-        let Some(queue) = self.queues.get(&queue) else { return };
-        if let Some(letter) = queue.policy.dead_letter.clone() {
-            self.dead.push_back(Dead { entry, reason, queue: queue.name().to_owned(), letter });
-        }
+        let Some(left) = self.queues.get(&queue) else { return };
+        let Some(letter) = left.policy.dead_letter.clone() else { return };
+        let (name, is_at_least_once) = (left.name().to_owned(), left.policy.is_at_least_once);
+        self.dead.push_back(Dead { entry, reason, queue, name, letter, is_at_least_once, taken_by: Vec::new() });
     }
 
     /// Stops deliveries; what was already pushed stays with the consumer until it is settled.
@@ -144,6 +148,7 @@ impl State {
         for entry in consuming.unsettled.into_newest_first() {
             self.put_back(queue, entry);
         }
+        self.drop_heads_over_length(queue);
         self.leave_line(queue, channel);
         self.pump(queue);
         self.bury();
@@ -175,12 +180,9 @@ fn priority_of(arguments: &Table) -> Result<i64, Refusal> {
     if let Some(other) = arguments.keys().find(|name| *name != "x-priority") {
         return Err(refusal::unsupported(format!("the memory broker does not model the consumer argument `{other}`")));
     }
-    match arguments.get("x-priority").map(|value: &Value| (value, value.as_i64())) {
-        None => Ok(0),
-        Some((_, Some(priority))) => Ok(priority),
-        Some((value, None)) => {
-            let kind = refusal::type_name(value);
-            Err(refusal::precondition(format!("invalid arg 'x-priority' for consumer: {{unacceptable_type,{kind}}}")))
-        }
-    }
+    let Some(value) = arguments.get("x-priority") else { return Ok(0) };
+    value.as_i64().ok_or_else(|| {
+        let kind = refusal::type_name(value);
+        refusal::precondition(format!("invalid arg 'x-priority' for consumer: {{unacceptable_type,{kind}}}"))
+    })
 }

@@ -15,8 +15,8 @@ impl MemoryBroker {
     /// Waits until nothing is deliverable, unacked or unconfirmed, not even after time has passed.
     ///
     /// Whenever the broker is at rest, the clock is turned to the next expiry that sends a message on to a queue with a
-    /// consumer; messages that wait for nobody, as in an archive, do not age by it. With [`Clock::system`](crate::Clock::system)
-    /// it waits for those expiries instead. The deadline is real time in any case.
+    /// consumer; messages that wait for nobody, as in an archive, do not age by it. With
+    /// [`Clock::system`](crate::Clock::system) it waits for those expiries instead. The deadline is real time in any case.
     ///
     /// # Errors
     /// [`Fault::Timeout`] when the deadline passes; it says what the broker was stuck on.

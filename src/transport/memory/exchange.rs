@@ -72,12 +72,11 @@ impl Exchanging {
 
     /// Adds the queues that the key meets, each once.
     pub fn route(&self, key: &str, targets: &mut Vec<u64>) {
+        let is_topic = self.declared.kind == ExchangeKind::Topic;
+        let key_words: Vec<&str> = words(key).filter(|_| is_topic).collect();
         let is_met: &dyn Fn(&Bound) -> bool = match self.declared.kind {
             ExchangeKind::Fanout => &|_| true,
-            ExchangeKind::Topic => &|bound| {
-                let key: Vec<&str> = words(key).collect();
-                matches(&bound.pattern, &key)
-            },
+            ExchangeKind::Topic => &|bound| matches(&bound.pattern, &key_words),
             _ => &|bound| bound.routing_key == key,
         };
         for bound in &self.bindings {

@@ -30,6 +30,7 @@ impl State {
             self.pump(queue);
         }
         self.bury();
+        self.try_held_again();
     }
 
     pub fn next_expiry(&self) -> Option<Instant> {

@@ -18,10 +18,6 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub fn is_expired(&self, now: Instant) -> bool {
-        self.expires.is_some_and(|expires| expires <= now)
-    }
-
     /// What a consumer gets to see: a quorum queue tells how often the message came back.
     pub fn delivered_parts(&self, is_quorum: bool) -> Arc<Parts> {
         if !is_quorum || self.returns == 0 {

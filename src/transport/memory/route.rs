@@ -142,15 +142,15 @@ impl State {
             }
         }
         queue.ready.push_back(entry);
-        let must_move = queue.head_expiry().is_some();
-        if must_move {
+        if queue.head_expiry().is_some() {
             self.pump(id);
         }
         self.drop_heads_over_length(id);
         true
     }
 
-    fn drop_heads_over_length(&mut self, id: u64) {
+    /// RabbitMQ looks whenever messages come in or come back.
+    pub fn drop_heads_over_length(&mut self, id: u64) {
         while let Some(queue) = self.queues.get_mut(&id).filter(|queue| queue.is_over_length()) {
             let entry = queue.ready.pop_front().expect("a queue over its length is not empty");
             self.die(id, entry, Reason::MaxLength);
@@ -161,16 +161,39 @@ impl State {
     ///
     /// This ends: only a consumer's rejection lets a message into a queue it died in before.
     pub fn bury(&mut self) {
-        while let Some(dead) = self.dead.pop_front() {
-            let Dead { entry, reason, queue, letter } = dead;
-            let parts = Arc::new(x_death::dead_lettered(&entry.parts, &queue, reason, &letter));
-            for target in self.targets_of(&parts) {
-                let name = self.queues[&target].name();
-                if reason == Reason::Rejected || !x_death::is_cycle(&parts.properties, name) {
-                    // Nobody is told if a full queue refuses a dead letter: it is lost, as in RabbitMQ.
-                    self.enqueue(target, Arc::clone(&parts), None);
-                }
+        while let Some(mut dead) = self.dead.pop_front() {
+            let is_taken = self.move_on(&mut dead);
+            // Nobody is told of a dead letter that nobody takes: it is lost, as in RabbitMQ.
+            if dead.is_at_least_once && !is_taken {
+                self.held.push(dead);
             }
+        }
+    }
+
+    /// Says whether there are queues for it, and all have taken it by now.
+    fn move_on(&mut self, dead: &mut Dead) -> bool {
+        let parts = Arc::new(x_death::dead_lettered(&dead.entry.parts, &dead.name, dead.reason, &dead.letter));
+        let mut targets = self.targets_of(&parts);
+        if dead.reason != Reason::Rejected {
+            targets.retain(|target| !x_death::is_cycle(&parts.properties, self.queues[target].name()));
+        }
+        let is_routed = !targets.is_empty();
+        targets.retain(|target| !dead.taken_by.contains(target));
+        let mut is_refused = false;
+        for target in targets {
+            match self.enqueue(target, Arc::clone(&parts), None) {
+                true => dead.taken_by.push(target),
+                false => is_refused = true,
+            }
+        }
+        is_routed && !is_refused
+    }
+
+    /// Tries the held dead letters again, because something has changed that may let them through.
+    pub fn try_held_again(&mut self) {
+        if !self.held.is_empty() {
+            self.dead.extend(std::mem::take(&mut self.held));
+            self.bury();
         }
     }
 }

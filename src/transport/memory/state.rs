@@ -32,6 +32,8 @@ pub(super) struct State {
     pub names: HashMap<String, u64>,
     /// Died, and not yet moved on: empty whenever the mutex is free.
     pub dead: VecDeque<Dead>,
+    /// Dead letters of queues that dead-letter at least once, which not every queue they go to has taken.
+    pub held: Vec<Dead>,
     last_id: u64,
 }
 
@@ -57,8 +59,13 @@ pub(super) struct Publishing {
 pub(super) struct Dead {
     pub entry: Entry,
     pub reason: Reason,
-    pub queue: String,
+    /// The queue it left, and that queue's name.
+    pub queue: u64,
+    pub name: String,
     pub letter: DeadLetter,
+    pub is_at_least_once: bool,
+    /// The queues that have taken it already, if it was held.
+    pub taken_by: Vec<u64>,
 }
 
 impl State {
@@ -79,6 +86,7 @@ impl State {
             queues: BTreeMap::new(),
             names: HashMap::new(),
             dead: VecDeque::new(),
+            held: Vec::new(),
             last_id: 0,
         }
     }

@@ -1,0 +1,51 @@
+//! Time to live: only the head of a queue dies of age.
+
+use super::*;
+
+#[test]
+fn messages_expire_only_at_the_head() {
+    let (broker, _connection) = broker_with([Queue::new("q").dead_letter_to("", "dead"), Queue::new("dead")]);
+    let lasting = |body: &str, ms: &str| {
+        let mut publication = Publication::new("", "q", body);
+        publication.properties.expiration = Some(ms.into());
+        broker.publish(publication).unwrap();
+    };
+    lasting("long", "5000");
+    lasting("short", "1000");
+    broker.advance(Duration::from_millis(1000));
+    assert_eq!(ready(&broker, "q"), ["long", "short"]);
+    broker.advance(Duration::from_millis(4000));
+    assert!(ready(&broker, "q").is_empty());
+    assert_eq!(ready(&broker, "dead"), ["long", "short"]);
+}
+
+#[test]
+fn an_expired_head_is_never_delivered() {
+    let (broker, connection) = broker_with([expiring("q", 100)]);
+    publish(&broker, "q", &["old"]);
+    broker.clock().advance(Duration::from_millis(100));
+    publish(&broker, "q", &["new"]);
+    assert_eq!(texts(&delivered(&consume(&connection, "q", 9))), ["new"]);
+}
+
+#[test]
+fn a_message_without_time_to_live_still_reaches_a_waiting_consumer() {
+    let (broker, connection) = broker_with([expiring("q", 0)]);
+    publish(&broker, "q", &["nobody there"]);
+    let source = consume(&connection, "q", 1);
+    publish(&broker, "q", &["taken", "too late"]);
+    assert_eq!(texts(&delivered(&source)), ["taken"]);
+    assert!(ready(&broker, "q").is_empty());
+}
+
+#[test]
+fn by_the_system_clock_messages_expire_by_themselves() {
+    let broker = MemoryBroker::with_clock(Clock::system());
+    broker.declare_queue(&Queue::new("q")).unwrap();
+    broker.declare_queue(&expiring("later", 20).dead_letter_to("", "q")).unwrap();
+    let connection = broker.connect("test").unwrap();
+    let source = consume(&connection, "q", 1);
+    publish(&broker, "later", &["1"]);
+    let came = source.receiver().recv_timeout(SOON).unwrap();
+    assert!(matches!(came, Incoming::Delivery(_)), "{came:?}");
+}
