@@ -34,8 +34,6 @@ pub(crate) trait Transport: Send + Sync {
     fn consume<V: ConsumeVisit>(&self, subscription: &Subscription, visit: V) -> Result<V::Output, Error>;
     /// Opens a channel in confirm mode, visits, closes it.
     fn publish<V: PublishVisit>(&self, visit: V) -> Result<V::Output, Error>;
-    /// Whether the connection is known to be gone, and why.
-    fn failure(&self) -> Option<Error>;
     /// Closes within the deadline; a second call does nothing.
     fn close(&self, deadline: Duration);
 }
@@ -137,4 +135,15 @@ pub(crate) enum Taken {
     Nacked,
     /// Mandatory, and no queue was bound for it.
     Returned { reason: String },
+}
+
+impl Taken {
+    /// Why it was not taken, in words.
+    pub fn reason(&self) -> String {
+        match self {
+            Taken::Yes => "confirmed".into(),
+            Taken::Nacked => "the queue refused it (full, or in trouble)".into(),
+            Taken::Returned { reason } => format!("no queue takes it: {reason}"),
+        }
+    }
 }

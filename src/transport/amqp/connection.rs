@@ -178,11 +178,6 @@ impl Transport for AmqpConnection {
         outlet::publish(self, self.open_channel()?, visit)
     }
 
-    fn failure(&self) -> Option<Error> {
-        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.failure.as_ref().map(|(fault, what)| Error::new(*fault, what.clone()))
-    }
-
     fn close(&self, limit: Duration) {
         let connection = self.inner.lock().unwrap_or_else(PoisonError::into_inner).connection.take();
         if let Some(connection) = connection {

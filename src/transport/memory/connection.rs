@@ -89,11 +89,6 @@ impl Transport for MemoryConnection {
         outlet::publish(self, visit)
     }
 
-    fn failure(&self) -> Option<Error> {
-        let is_open = self.core.lock().connections.contains_key(&self.id);
-        (!is_open).then(|| refusal::lost(&self.name).error())
-    }
-
     fn close(&self, _deadline: Duration) {
         self.core.with(|state| state.end_connection(self.id));
     }

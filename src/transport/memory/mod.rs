@@ -8,6 +8,7 @@
 mod arguments;
 mod broker;
 mod connection;
+pub(crate) use connection::MemoryConnection;
 mod declare;
 mod deliver;
 mod drain;

@@ -1,0 +1,310 @@
+//! What the rest of the crate sees of a transport: a broker, a connection to it, and what to ask of the connection.
+
+mod inbox;
+mod mismatch;
+
+pub use inbox::Inbox;
+
+use crate::clock::Clock;
+use crate::delivered::Message;
+use crate::error::{Error, Fault};
+use crate::message::Publication;
+use crate::topology::{Binding, Exchange, Queue, Topology};
+use crate::transport::amqp::{Address, AmqpConnection};
+use crate::transport::memory::{MemoryBroker, MemoryConnection};
+use crate::transport::{ConsumeVisit, Outlet, PublishVisit, QueueStatus, Subscription, Taken, Transport};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Where to connect: a RabbitMQ, or a broker in this process.
+///
+/// ```
+/// use bootstep::{Broker, MemoryBroker};
+///
+/// let rabbitmq = Broker::amqp("amqp://guest:guest@localhost")?;
+/// assert_eq!(rabbitmq.to_string(), "guest@localhost:5672, virtual host `/`");
+/// let here = Broker::from(&MemoryBroker::new());
+/// assert_eq!(here.to_string(), "the memory broker");
+/// # Ok::<(), bootstep::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Broker(Place);
+
+#[derive(Clone)]
+enum Place {
+    Amqp(Address),
+    Memory(MemoryBroker),
+    /// A setting that cannot be used: told when somebody connects, so that making a broker cannot fail.
+    Wrong(String),
+}
+
+impl Broker {
+    /// The broker that the environment variable `AMQP_URL` names; without it, `amqp://guest:guest@localhost:5672`.
+    ///
+    /// A URL that cannot be read is an error at boot.
+    pub fn from_env() -> Self {
+        match std::env::var("AMQP_URL") {
+            Err(std::env::VarError::NotPresent) => Broker::amqp("amqp://localhost").expect("this is a good URL"),
+            Err(_) => Broker(Place::Wrong("the environment variable `AMQP_URL` is not UTF-8".into())),
+            Ok(url) => Broker::amqp(&url).unwrap_or_else(|err| Broker(Place::Wrong(format!("`AMQP_URL`: {err}")))),
+        }
+    }
+
+    /// The RabbitMQ at this URL: `amqp://user:password@host:port/virtual-host?heartbeat=10&connection_timeout=10000`.
+    ///
+    /// `heartbeat` is in seconds (10 by default), `connection_timeout` in milliseconds (10,000 by default) and covers
+    /// everything up to the open connection. A password never shows in an error, a log line or a `Debug` output.
+    ///
+    /// # Errors
+    /// When the URL cannot be read ([`Fault::Config`]).
+    pub fn amqp(url: &str) -> Result<Self, Error> {
+        Address::parse(url).map(|address| Broker(Place::Amqp(address)))
+    }
+
+    /// The clock that everything goes by here: the system's, or the memory broker's.
+    pub fn clock(&self) -> Clock {
+        match &self.0 {
+            Place::Memory(memory) => memory.clock(),
+            _ => Clock::system(),
+        }
+    }
+
+    /// This connects; `name` is what an operator sees of the connection (`information` among its client properties).
+    ///
+    /// # Errors
+    /// [`Fault::Unreachable`] and [`Fault::Timeout`] may pass; the others want somebody to change a setting.
+    pub fn connect(&self, name: &str) -> Result<Connection, Error> {
+        let link = match &self.0 {
+            Place::Amqp(address) => Link::Amqp(AmqpConnection::open(address, name)?),
+            Place::Memory(memory) => Link::Memory(memory.connect(name)?),
+            Place::Wrong(what) => return Err(Error::new(Fault::Config, what.clone())),
+        };
+        Ok(Connection(Arc::new(Shared { link, lost: AtomicBool::new(false), when_lost: Mutex::new(None) })))
+    }
+}
+
+impl From<&MemoryBroker> for Broker {
+    fn from(memory: &MemoryBroker) -> Self {
+        Broker(Place::Memory(memory.clone()))
+    }
+}
+
+impl fmt::Display for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Place::Amqp(address) => write!(f, "{address}"),
+            Place::Memory(_) => f.write_str("the memory broker"),
+            Place::Wrong(what) => f.write_str(what),
+        }
+    }
+}
+
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Broker({self})")
+    }
+}
+
+/// An open connection, shared by all who use it; it closes when the last of them lets go.
+#[derive(Clone)]
+pub struct Connection(Arc<Shared>);
+
+struct Shared {
+    link: Link,
+    lost: AtomicBool,
+    when_lost: Mutex<Option<WhenLost>>,
+}
+
+type WhenLost = Box<dyn FnOnce(Error) + Send>;
+
+#[allow(clippy::large_enum_variant)] // one per connection, behind an Arc
+enum Link {
+    Amqp(AmqpConnection),
+    Memory(MemoryConnection),
+}
+
+/// Calls the same method on whichever flavour this is.
+macro_rules! on_link {
+    ($self:ident, $link:ident => $call:expr) => {
+        match &$self.0.link {
+            Link::Amqp($link) => $call,
+            Link::Memory($link) => $call,
+        }
+    };
+}
+
+impl Connection {
+    /// The broker's product and version, such as `RabbitMQ 3.10.8`.
+    pub fn server(&self) -> String {
+        on_link!(self, link => link.server())
+    }
+
+    /// Whether the broker is RabbitMQ of this major version or later.
+    pub(crate) fn is_rabbitmq_from(&self, major: u32) -> bool {
+        let server = self.server();
+        let version = server.strip_prefix("RabbitMQ ").and_then(|version| version.split('.').next());
+        version.and_then(|version| version.parse::<u32>().ok()).is_some_and(|version| version >= major)
+    }
+
+    /// This declares exchanges, then queues with their bindings.
+    ///
+    /// # Errors
+    /// [`Fault::Mismatch`] when one exists with other arguments; the error says which, and how.
+    pub fn declare(&self, topology: &Topology) -> Result<(), Error> {
+        topology.exchanges.iter().try_for_each(|exchange| self.declare_exchange(exchange))?;
+        topology.queues.iter().try_for_each(|queue| self.declare_queue(queue).map(drop))
+    }
+
+    /// This declares an exchange, or checks that a passive one exists.
+    pub fn declare_exchange(&self, exchange: &Exchange) -> Result<(), Error> {
+        let declared = on_link!(self, link => link.declare_exchange(exchange));
+        self.seen(declared.map_err(|err| mismatch::in_words("exchange", &exchange.name, err)))
+    }
+
+    /// This declares a queue and its bindings, or checks that a passive one exists (and binds it, if bindings are given).
+    pub fn declare_queue(&self, queue: &Queue) -> Result<QueueStatus, Error> {
+        let declared = on_link!(self, link => link.declare_queue(queue));
+        let status = self.seen(declared.map_err(|err| mismatch::in_words("queue", &queue.name, err)))?;
+        queue.bindings.iter().try_for_each(|binding| self.bind(&status.name, binding))?;
+        Ok(status)
+    }
+
+    /// This binds a queue to an exchange; binding it again changes nothing.
+    pub fn bind(&self, queue: &str, binding: &Binding) -> Result<(), Error> {
+        self.seen(on_link!(self, link => link.bind_queue(queue, binding)))
+    }
+
+    /// This takes a binding away; taking it away again changes nothing.
+    pub fn unbind(&self, queue: &str, binding: &Binding) -> Result<(), Error> {
+        self.seen(on_link!(self, link => link.unbind_queue(queue, binding)))
+    }
+
+    /// This deletes a queue with all it holds, and says how many messages that were.
+    pub fn delete_queue(&self, queue: &str) -> Result<u32, Error> {
+        self.seen(on_link!(self, link => link.delete_queue(queue)))
+    }
+
+    /// This deletes an exchange and its bindings.
+    pub fn delete_exchange(&self, exchange: &str) -> Result<(), Error> {
+        self.seen(on_link!(self, link => link.delete_exchange(exchange)))
+    }
+
+    /// This removes the ready messages of a queue, and says how many there were.
+    pub fn purge_queue(&self, queue: &str) -> Result<u32, Error> {
+        self.seen(on_link!(self, link => link.purge_queue(queue)))
+    }
+
+    /// This publishes messages and waits until the broker has confirmed all of them.
+    ///
+    /// # Errors
+    /// [`Fault::NotTaken`] when the broker nacked one, or returned a mandatory one; [`Fault::Timeout`] when the confirms did
+    /// not come in time; [`Fault::NotFound`] when there is no such exchange.
+    pub fn publish(&self, publications: &[Publication], within: Duration) -> Result<(), Error> {
+        let visit = PublishAll { publications, due: Instant::now() + within };
+        self.seen(on_link!(self, link => link.publish(visit)).and_then(|published| published))
+    }
+
+    /// This consumes a queue on the calling thread for as long as `visit` runs; whatever is not settled then goes back. For
+    /// tools and tests: a worker consumes by its consumer steps.
+    ///
+    /// # Errors
+    /// When the queue does not exist, or may not be consumed.
+    pub fn consume<R>(&self, queue: &str, prefetch: u16, visit: impl FnOnce(&mut Inbox<'_>) -> R) -> Result<R, Error> {
+        let subscription = Subscription { queue: queue.into(), prefetch, exclusive: false, arguments: Default::default() };
+        self.visit(&subscription, inbox::visitor(queue.into(), visit))
+    }
+
+    /// This closes the connection, at the latest after `within`.
+    pub fn close(&self, within: Duration) {
+        self.0.when_lost.lock().unwrap_or_else(PoisonError::into_inner).take();
+        on_link!(self, link => link.close(within));
+    }
+
+    /// This is called once, when somebody finds the connection lost; not after [`close`](Connection::close).
+    pub fn when_lost(&self, tell: impl FnOnce(Error) + Send + 'static) {
+        *self.0.when_lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(tell));
+    }
+
+    pub(crate) fn visit<V: ConsumeVisit>(&self, subscription: &Subscription, visit: V) -> Result<V::Output, Error> {
+        self.seen(on_link!(self, link => link.consume(subscription, visit)))
+    }
+
+    pub(crate) fn visit_outlet<V: PublishVisit>(&self, visit: V) -> Result<V::Output, Error> {
+        self.seen(on_link!(self, link => link.publish(visit)))
+    }
+
+    /// Tells whoever wants to know, once, that the connection is gone.
+    pub(crate) fn tell_lost(&self, error: &Error) {
+        if !self.0.lost.swap(true, Ordering::AcqRel) {
+            let tell = self.0.when_lost.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(tell) = tell {
+                tell(Error::new(error.fault(), error.to_string()));
+            }
+        }
+    }
+
+    fn seen<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+        if let Err(err) = &result {
+            // A call that overran shut its socket: the connection is as lost as if the broker had gone.
+            if matches!(err.fault(), Fault::Lost | Fault::Timeout) {
+                self.tell_lost(err);
+            }
+        }
+        result
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Connection({})", self.server())
+    }
+}
+
+struct PublishAll<'a> {
+    publications: &'a [Publication],
+    due: Instant,
+}
+
+impl PublishVisit for PublishAll<'_> {
+    type Output = Result<(), Error>;
+
+    fn visit<O: Outlet>(self, outlet: &mut O) -> Result<(), Error> {
+        let mut open = self.publications.len();
+        for publication in self.publications {
+            outlet.publish(publication)?;
+        }
+        let mut taken = Vec::new();
+        let mut refused = None;
+        while open > 0 {
+            match outlet.receiver().recv_deadline(self.due) {
+                Ok(raw) => outlet.read(raw, &mut taken),
+                Err(err) if err.is_timeout() => {
+                    let what = format!("{open} of {} publishes were not confirmed in time", self.publications.len());
+                    return Err(Error::new(Fault::Timeout, what));
+                }
+                Err(_) => return Err(outlet.failure()),
+            }
+            open -= taken.len();
+            refused = taken.drain(..).find(|(_, taken)| *taken != Taken::Yes).or(refused);
+        }
+        match refused {
+            None => Ok(()),
+            Some((sequence, taken)) => {
+                let publication = &self.publications[sequence as usize - 1];
+                let why = taken.reason();
+                Err(Error::new(Fault::NotTaken, format!("{publication:?} was not taken: {why}")))
+            }
+        }
+    }
+}
+
+/// A message together with the tag to settle it by, from an [`Inbox`].
+#[derive(Debug)]
+pub struct Letter {
+    /// What to settle it by.
+    pub tag: u64,
+    /// The message.
+    pub message: Message,
+}

@@ -1,0 +1,281 @@
+//! A consumer: a queue, its handler, and the policies around it.
+
+use crate::broker::Connection;
+use crate::decode::{Decode, DecodeError};
+use crate::delivered::Message;
+use crate::error::{BoxError, Error, Fault};
+use crate::handler::{AnyHandler, Closure, Handler, Hook, OnDecodeError, Performance};
+use crate::layout::Layout;
+use crate::message::{Table, Value};
+use crate::outcome::Outcome;
+use crate::retry::RetryPolicy;
+use crate::topology::{Exchange, Queue, Topology};
+use crate::transport::Subscription;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+/// A queue and what handles its messages. It can be added to a worker as it is, or returned by a
+/// [`ConsumerStep`](crate::ConsumerStep).
+///
+/// ```
+/// use bootstep::{Consumer, Exchange, Json, Outcome, Queue, RetryPolicy};
+/// use std::time::Duration;
+///
+/// let queue = Queue::new("orders").quorum().bind("shop", "order.*");
+/// let consumer = Consumer::new(queue, |order: Json<serde_json::Value>, message| {
+///     println!("attempt {} of {}", message.attempt(), order["id"]);
+///     Ok(Outcome::Ack)
+/// })
+/// .exchange(Exchange::topic("shop"))
+/// .retry(RetryPolicy::fixed(Duration::from_secs(30), 10))
+/// .prefetch(100)
+/// .concurrency(8)
+/// .accept(["application/json"]);
+/// ```
+#[derive(Clone)]
+pub struct Consumer {
+    queue: Queue,
+    exchanges: Vec<Exchange>,
+    handler: Arc<dyn AnyHandler>,
+    hooks: Vec<Arc<dyn Hook>>,
+    accept: Vec<String>,
+    on_decode_error: Option<OnDecodeError>,
+    retry: RetryPolicy,
+    prefetch: u16,
+    concurrency: usize,
+    exclusive: bool,
+    arguments: Table,
+    on_intake_thread: bool,
+}
+
+/// Unsettled messages per consumer, unless told otherwise.
+const DEFAULT_PREFETCH: u16 = 20;
+
+impl From<&str> for Queue {
+    fn from(name: &str) -> Self {
+        Queue::new(name)
+    }
+}
+
+impl From<String> for Queue {
+    fn from(name: String) -> Self {
+        Queue::new(name)
+    }
+}
+
+impl Consumer {
+    /// A queue (or the name of one) and a closure: what it takes first says how bodies are decoded.
+    pub fn new<B, F>(queue: impl Into<Queue>, handler: F) -> Self
+    where
+        B: Decode + 'static,
+        F: Fn(B, &Message) -> Result<Outcome, BoxError> + Send + Sync + 'static,
+    {
+        Consumer::handled_by(queue, Closure { run: handler, body: PhantomData })
+    }
+
+    /// A queue (or the name of one) and a [`Handler`] with state of its own.
+    pub fn handled_by(queue: impl Into<Queue>, handler: impl Handler) -> Self {
+        Consumer {
+            queue: queue.into(),
+            exchanges: Vec::new(),
+            handler: Arc::new(handler),
+            hooks: Vec::new(),
+            accept: Vec::new(),
+            on_decode_error: None,
+            retry: RetryPolicy::default(),
+            prefetch: DEFAULT_PREFETCH,
+            concurrency: usize::MAX,
+            exclusive: false,
+            arguments: Table::new(),
+            on_intake_thread: false,
+        }
+    }
+
+    /// This declares an exchange that the queue is bound to, or that dead letters go to; call it again for more.
+    pub fn exchange(mut self, exchange: Exchange) -> Self {
+        self.exchanges.push(exchange);
+        self
+    }
+
+    /// When failed messages are tried again (by default five times, after 1, 2, 4, 8 and 16 seconds).
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.retry = policy;
+        self
+    }
+
+    /// How many messages the broker hands over before it hears what became of them (20 by default; at least 1).
+    /// See <https://www.rabbitmq.com/docs/consumer-prefetch>.
+    pub fn prefetch(mut self, messages: u16) -> Self {
+        self.prefetch = messages.max(1);
+        self
+    }
+
+    /// How many of this queue's messages are handled at once, at the most (by default as many as the pool allows; at least 1).
+    /// 1 means one after the other, and with [`prefetch`](Consumer::prefetch) 1 strictly in order.
+    pub fn concurrency(mut self, messages: usize) -> Self {
+        self.concurrency = messages.max(1);
+        self
+    }
+
+    /// Only these content types are taken, parameters aside; anything else, and a message without one, goes to the dead
+    /// letters. By default every content type is taken and the body decides.
+    pub fn accept<T: Into<String>>(mut self, content_types: impl IntoIterator<Item = T>) -> Self {
+        self.accept = content_types.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// What becomes of a message that cannot be decoded or is not accepted (by default `Outcome::reject(error)`).
+    pub fn on_decode_error<F>(mut self, decide: F) -> Self
+    where
+        F: Fn(&DecodeError, &Message) -> Outcome + Send + Sync + 'static,
+    {
+        self.on_decode_error = Some(Arc::new(decide));
+        self
+    }
+
+    /// This runs around each message, on the thread that runs the handler; call it again for more, first in is outermost.
+    pub fn hook(mut self, hook: impl Hook) -> Self {
+        self.hooks.push(Arc::new(hook));
+        self
+    }
+
+    /// The broker serves consumers of a higher priority first (0 by default).
+    /// See <https://www.rabbitmq.com/docs/consumer-priority>.
+    pub fn priority(self, priority: i32) -> Self {
+        self.argument("x-priority", priority)
+    }
+
+    /// Nobody else may consume from the queue while this does.
+    pub fn exclusive(mut self) -> Self {
+        self.exclusive = true;
+        self
+    }
+
+    /// This sets any other consumer argument.
+    pub fn argument(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.arguments.insert(name.into(), value.into());
+        self
+    }
+
+    /// The handler runs on the thread that owns the queue, without a hop to the pool: fastest, for handlers that are cheap and
+    /// never block. One message at a time, whatever [`concurrency`](Consumer::concurrency) says.
+    pub fn on_intake_thread(mut self) -> Self {
+        self.on_intake_thread = true;
+        self
+    }
+
+    /// The queue it consumes from.
+    pub fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    pub(crate) fn runs_on_intake_thread(&self) -> bool {
+        self.on_intake_thread
+    }
+
+    pub(crate) fn most_at_once(&self) -> usize {
+        self.concurrency
+    }
+
+    pub(crate) fn layout(&self, declared: &Topology) -> Layout {
+        Layout::of(&self.queue, &self.retry, declared)
+    }
+
+    pub(crate) fn performance(&self, declared: &Topology) -> Performance {
+        Performance {
+            handler: self.handler.clone(),
+            hooks: self.hooks.clone(),
+            accept: self.accept.clone(),
+            on_decode_error: self.on_decode_error.clone(),
+            layout: self.layout(declared),
+        }
+    }
+
+    pub(crate) fn subscription(&self) -> Subscription {
+        Subscription {
+            queue: self.queue.name.clone(),
+            prefetch: self.prefetch,
+            exclusive: self.exclusive,
+            arguments: self.arguments.clone(),
+        }
+    }
+
+    /// What is wrong with it that no broker need tell.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        match self.queue.name.as_str() {
+            "" => Err(Error::new(
+                Fault::Config,
+                "a consumer's queue has no name; queues named by the broker cannot be consumed yet",
+            )),
+            // Short strings of AMQP hold 255 bytes, and the longest suffix is that of a retry queue.
+            name if name.len() > 230 => {
+                Err(Error::new(Fault::Config, format!("the queue name `{name}` is longer than 230 bytes")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl std::fmt::Debug for Consumer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Consumer({:?}, prefetch {})", self.queue.name, self.prefetch)
+    }
+}
+
+/// All that a set of consumers wants declared, in the order they were given, each thing once.
+///
+/// # Errors
+/// [`Fault::Config`] when two consumers want the same queue or exchange declared differently.
+pub fn topology_of(consumers: &[Consumer]) -> Result<Topology, Error> {
+    let mut topology = Topology::default();
+    for consumer in consumers {
+        consumer.check()?;
+        for exchange in &consumer.exchanges {
+            add(&mut topology.exchanges, exchange, "exchange", |exchange| &exchange.name)?;
+        }
+        add(&mut topology.queues, &consumer.queue, "queue", |queue| &queue.name)?;
+    }
+    Ok(topology)
+}
+
+fn add<T: Clone + PartialEq>(all: &mut Vec<T>, one: &T, what: &str, name: impl Fn(&T) -> &String) -> Result<(), Error> {
+    match all.iter().find(|other| name(other) == name(one)) {
+        None => all.push(one.clone()),
+        Some(same) if same == one => {}
+        Some(_) => {
+            let what = format!("the {what} `{}` is declared twice, in different ways; declare it the same way", name(one));
+            return Err(Error::new(Fault::Config, what));
+        }
+    }
+    Ok(())
+}
+
+/// Declares all that the consumers want and all that is around their queues: retries, archives, dead letters.
+///
+/// # Errors
+/// When something exists with other arguments, or may not be declared.
+pub fn declare_around(connection: &Connection, consumers: &[Consumer], more: &Topology) -> Result<(), Error> {
+    let mut topology = topology_of(consumers)?;
+    for exchange in &more.exchanges {
+        add(&mut topology.exchanges, exchange, "exchange", |exchange| &exchange.name)?;
+    }
+    for queue in &more.queues {
+        add(&mut topology.queues, queue, "queue", |queue| &queue.name)?;
+    }
+    connection.declare(&topology)?;
+    let quorum_archive = connection.is_rabbitmq_from(4);
+    for consumer in consumers {
+        let layout = consumer.layout(&topology);
+        for queue in layout.queues(quorum_archive) {
+            match connection.declare_queue(&queue) {
+                // It may have been declared before an upgrade of the broker; it still keeps what it is given.
+                Err(err) if err.fault() == Fault::Mismatch && queue.name == layout.archive_name() => {
+                    log::warn!("{err}; it is used as it is");
+                    connection.declare_queue(&Queue::existing(queue.name))?;
+                }
+                declared => drop(declared?),
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,190 @@
+//! What a step sees of the worker: the broker, what earlier steps provide, and ways to report and to stop.
+
+use crate::broker::{Broker, Connection};
+use crate::consumer::{topology_of, Consumer};
+use crate::error::{Error, Fault};
+use crate::intake::{Control, Intake, Surroundings};
+use crate::pool::Pool;
+use crate::publisher::Publisher;
+use crate::shutdown::{Shutdown, Urgency};
+use crossbeam_channel::{select, Sender};
+use std::any::{type_name, Any, TypeId};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What a step sees of the worker. The worker hands it to each call of a step's `start` and `stop`.
+pub struct Context {
+    step: String,
+    incarnation: u64,
+    broker: Broker,
+    consumers: Arc<Vec<Consumer>>,
+    provided: HashMap<TypeId, Provided>,
+    intakes: HashMap<String, Vec<Intake>>,
+    reports: Sender<Report>,
+    shutdown: Shutdown,
+    /// Intakes that did not drain, or threads that did not end.
+    left_over: bool,
+}
+
+struct Provided {
+    by: String,
+    value: Box<dyn Any + Send>,
+}
+
+/// A step's word that it has failed while running.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub step: String,
+    pub incarnation: u64,
+    pub error: Error,
+}
+
+/// Tells the worker that a running step has failed, from any thread and for as long as anybody likes; the worker then stops,
+/// in reverse order, all that stands on the step, and starts it again with growing delays.
+#[derive(Clone)]
+pub struct Reporter {
+    step: String,
+    incarnation: u64,
+    reports: Sender<Report>,
+}
+
+impl Reporter {
+    /// This step has failed. Only the first word since its start counts.
+    pub fn failed(&self, error: Error) {
+        let report = Report { step: self.step.clone(), incarnation: self.incarnation, error };
+        // Full means that the worker knows of more failures than it has steps.
+        let _ = self.reports.try_send(report);
+    }
+}
+
+impl Context {
+    pub(crate) fn new(broker: Broker, consumers: Vec<Consumer>, reports: Sender<Report>, shutdown: Shutdown) -> Self {
+        Context {
+            step: String::new(),
+            incarnation: 0,
+            broker,
+            consumers: Arc::new(consumers),
+            provided: HashMap::new(),
+            intakes: HashMap::new(),
+            reports,
+            shutdown,
+            left_over: false,
+        }
+    }
+
+    /// The broker that the worker was made for.
+    pub fn broker(&self) -> &Broker {
+        &self.broker
+    }
+
+    /// All consumers of all steps, in the order of the blueprint.
+    pub fn consumers(&self) -> &[Consumer] {
+        &self.consumers
+    }
+
+    /// This gives a value to later steps, which ask for it by its type. It is withdrawn when this step stops.
+    pub fn provide<T: Clone + Send + 'static>(&mut self, value: T) {
+        self.provided.insert(TypeId::of::<T>(), Provided { by: self.step.clone(), value: Box::new(value) });
+    }
+
+    /// What an earlier step provides.
+    ///
+    /// # Errors
+    /// [`Fault::Blueprint`] when no step that runs provides it.
+    pub fn get<T: Clone + Send + 'static>(&self) -> Result<T, Error> {
+        let value = self.provided.get(&TypeId::of::<T>()).and_then(|provided| provided.value.downcast_ref::<T>());
+        value.cloned().ok_or_else(|| {
+            let wanted = type_name::<T>();
+            Error::new(
+                Fault::Blueprint,
+                format!("no running step provides `{wanted}`; name the step that does among `requires`"),
+            )
+        })
+    }
+
+    /// This is how the step tells of a failure while it runs.
+    pub fn reporter(&self) -> Reporter {
+        Reporter { step: self.step.clone(), incarnation: self.incarnation, reports: self.reports.clone() }
+    }
+
+    /// This is how anything stops the worker.
+    pub fn shutdown(&self) -> Shutdown {
+        self.shutdown.clone()
+    }
+
+    /// This starts consuming: a thread for each consumer. They end with this step.
+    ///
+    /// # Errors
+    /// When a queue cannot be consumed, or a step is missing that provides connection, pool or publisher.
+    pub fn consume(&mut self, consumers: &[Consumer]) -> Result<(), Error> {
+        let shutdown = self.shutdown.clone();
+        let around = Surroundings {
+            connection: self.get::<Connection>()?,
+            pool: self.get::<Pool>()?,
+            publisher: self.get::<Publisher>()?,
+            clock: self.broker.clock(),
+            declared: topology_of(&self.consumers)?,
+            halt: Arc::new(move |code, reason| {
+                log::error!("a handler halts the worker with exit code {code}: {reason}");
+                shutdown.halt(code);
+            }),
+        };
+        for consumer in consumers {
+            let intake = Intake::start(consumer, &around)?;
+            self.intakes.entry(self.step.clone()).or_default().push(intake);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn enter(&mut self, step: &str, incarnation: u64) {
+        self.step = step.to_owned();
+        self.incarnation = incarnation;
+    }
+
+    /// Takes back what a step provided and started, after it has stopped or failed to start.
+    pub(crate) fn withdraw(&mut self, step: &str, within: Duration) {
+        let due = Instant::now() + within;
+        for intake in self.intakes.remove(step).unwrap_or_default() {
+            intake.tell(Control::Leave);
+            self.wait_for(&intake, due);
+        }
+        self.provided.retain(|_, provided| provided.by != step);
+    }
+
+    /// Tells all intakes at once to drain, so that none goes on consuming while another is waited for.
+    pub(crate) fn drain_all(&self, due: Instant) {
+        self.intakes.values().flatten().for_each(|intake| intake.tell(Control::Drain { due }));
+    }
+
+    /// Waits for a step's intakes to have drained.
+    pub(crate) fn wait_drained(&mut self, step: &str, due: Instant) {
+        // The intakes end by themselves at the deadline; the second is for getting there.
+        let due = due + Duration::from_secs(1);
+        for intake in self.intakes.remove(step).unwrap_or_default() {
+            if !self.wait_for(&intake, due) || !intake.is_drained() {
+                self.left_over = true;
+            }
+        }
+    }
+
+    pub(crate) fn has_left_over(&self) -> bool {
+        self.left_over
+    }
+
+    fn wait_for(&self, intake: &Intake, due: Instant) -> bool {
+        loop {
+            if self.shutdown.urgency() == Urgency::Now {
+                return false;
+            }
+            select! {
+                recv(intake.ended()) -> _ => return true,
+                recv(self.shutdown.wake()) -> _ => {}
+                default(due.saturating_duration_since(Instant::now())) => {
+                    log::warn!("`{}`: a handler still runs; its message will be delivered again", intake.queue());
+                    return false;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! A message as a handler meets it: its bytes, where it came from, which attempt this is, and what it publishes in turn.
+
+use crate::message::{Delivery, Parts, Properties, Publication, Table, Value};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Headers that the worker writes on messages it moves; all are kept on every hop.
+pub mod headers {
+    /// How many retries there were before this attempt (int32).
+    pub const RETRIES: &str = "x-bootstep-retries";
+    /// When the first attempt failed (timestamp, seconds).
+    pub const FIRST_FAILED: &str = "x-bootstep-first-failed";
+    /// Why the last attempt failed, or why the message was archived or rejected (text, at most 2,000 bytes).
+    pub const REASON: &str = "x-bootstep-reason";
+    /// The exchange that the message first came by.
+    pub const EXCHANGE: &str = "x-bootstep-exchange";
+    /// The routing key that the message first came by.
+    pub const ROUTING_KEY: &str = "x-bootstep-routing-key";
+    /// The queue that the message was consumed from.
+    pub const QUEUE: &str = "x-bootstep-queue";
+}
+
+/// A message from a queue, handed to a handler by reference: a retry needs its bytes.
+///
+/// It holds nothing of the transport. What it publishes is collected, and confirmed by the broker before it is acked itself.
+pub struct Message {
+    pub(crate) parts: Arc<Parts>,
+    redelivered: bool,
+    queue: Arc<str>,
+    outbox: Mutex<Vec<Publication>>,
+}
+
+impl Message {
+    pub(crate) fn new(delivery: &Delivery, queue: &Arc<str>) -> Self {
+        Message {
+            parts: delivery.parts.clone(),
+            redelivered: delivery.redelivered,
+            queue: queue.clone(),
+            outbox: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// A message that no broker delivered, to call a handler with in a test.
+    pub fn from_publication(publication: Publication) -> Self {
+        let parts = Parts {
+            exchange: publication.exchange,
+            routing_key: publication.routing_key.clone(),
+            properties: publication.properties,
+            body: publication.body,
+        };
+        Message {
+            parts: Arc::new(parts),
+            redelivered: false,
+            queue: publication.routing_key.into(),
+            outbox: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// The bytes.
+    pub fn body(&self) -> &[u8] {
+        &self.parts.body
+    }
+
+    /// Everything else that the publisher set.
+    pub fn properties(&self) -> &Properties {
+        &self.parts.properties
+    }
+
+    /// One header.
+    pub fn header(&self, name: &str) -> Option<&Value> {
+        self.parts.properties.headers.as_ref()?.get(name)
+    }
+
+    /// The queue it was consumed from.
+    pub fn queue(&self) -> &str {
+        &self.queue
+    }
+
+    /// The exchange it was first published to, also after retries; empty is the default exchange.
+    pub fn exchange(&self) -> &str {
+        self.header(headers::EXCHANGE).and_then(Value::as_str).unwrap_or(&self.parts.exchange)
+    }
+
+    /// The routing key it was first published with, also after retries.
+    pub fn routing_key(&self) -> &str {
+        self.header(headers::ROUTING_KEY).and_then(Value::as_str).unwrap_or(&self.parts.routing_key)
+    }
+
+    /// Whether the broker has handed it out before and did not hear what became of it.
+    pub fn is_redelivered(&self) -> bool {
+        self.redelivered
+    }
+
+    /// How many retries there were before this attempt.
+    pub fn retries(&self) -> u32 {
+        // A foreign or broken header must neither fail nor grant more attempts than the policy does.
+        let retries = self.header(headers::RETRIES).and_then(Value::as_i64).unwrap_or(0);
+        u32::try_from(retries.max(0)).unwrap_or(u32::MAX)
+    }
+
+    /// Which attempt this is, from 1.
+    pub fn attempt(&self) -> u32 {
+        self.retries().saturating_add(1)
+    }
+
+    /// This publishes a persistent message once the handler has returned `Ok`; the broker confirms it before this message is
+    /// acked. A crash in between repeats this message, and so what it publishes.
+    pub fn publish(&self, exchange: impl Into<String>, routing_key: impl Into<String>, body: impl Into<Vec<u8>>) {
+        self.send(Publication::new(exchange, routing_key, body));
+    }
+
+    /// This publishes a message with properties of its own, as [`publish`](Message::publish) does.
+    pub fn send(&self, publication: Publication) {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner).push(publication);
+    }
+
+    /// What the handler has published so far, taken out.
+    pub(crate) fn take_outbox(&self) -> Vec<Publication> {
+        std::mem::take(&mut *self.outbox.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The headers as they came.
+    pub fn headers(&self) -> Option<&Table> {
+        self.parts.properties.headers.as_ref()
+    }
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Never the body: it may hold what must not be logged.
+        write!(f, "Message(queue {:?}, key {:?}, {} bytes)", self.queue, self.parts.routing_key, self.parts.body.len())
+    }
+}

@@ -1,0 +1,234 @@
+//! Running a handler on one message, and what is to be done after it: decode, handle, decide; the acting is elsewhere.
+
+use crate::decode::{media_type, Decode, DecodeError};
+use crate::delivered::Message;
+use crate::error::BoxError;
+use crate::layout::Layout;
+use crate::ledger::Verdict;
+use crate::message::Publication;
+use crate::outcome::Outcome;
+use std::marker::PhantomData;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::Arc;
+
+/// What handles the messages of a queue, with state of its own; several threads call it at once.
+///
+/// ```
+/// use bootstep::{BoxError, Consumer, Handler, Json, Message, Outcome};
+/// use std::sync::atomic::{AtomicU64, Ordering};
+///
+/// #[derive(Default)]
+/// struct Sum(AtomicU64);
+///
+/// impl Handler for Sum {
+///     type Body = Json<u64>;
+///     fn handle(&self, number: Json<u64>, _message: &Message) -> Result<Outcome, BoxError> {
+///         self.0.fetch_add(*number, Ordering::Relaxed);
+///         Ok(Outcome::Ack)
+///     }
+/// }
+///
+/// let consumer = Consumer::handled_by("numbers", Sum::default());
+/// ```
+pub trait Handler: Send + Sync + 'static {
+    /// What it wants the body decoded to.
+    type Body: Decode;
+
+    /// This handles one message. `Err` or a panic is a failed attempt: tried again by the consumer's policy, then archived.
+    fn handle(&self, body: Self::Body, message: &Message) -> Result<Outcome, BoxError>;
+}
+
+/// What happens around each message, on the thread that runs the handler: a database connection, a trace header.
+pub trait Hook: Send + Sync + 'static {
+    /// Before the body is decoded. An `Err` is a failed attempt, and the handler does not run.
+    fn begin(&self, _message: &Message) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    /// After the handler has returned an outcome.
+    fn end(&self, _message: &Message, _outcome: &Outcome) {}
+
+    /// After the message could not be decoded, or the handler has failed or panicked.
+    fn failed(&self, _message: &Message, _reason: &str) {}
+}
+
+/// A closure as a handler.
+pub(crate) struct Closure<F, B> {
+    pub run: F,
+    pub body: PhantomData<fn() -> B>,
+}
+
+impl<F, B> Handler for Closure<F, B>
+where
+    F: Fn(B, &Message) -> Result<Outcome, BoxError> + Send + Sync + 'static,
+    B: Decode + 'static,
+{
+    type Body = B;
+    fn handle(&self, body: B, message: &Message) -> Result<Outcome, BoxError> {
+        (self.run)(body, message)
+    }
+}
+
+/// A handler of any body: decoding and handling in one.
+pub(crate) trait AnyHandler: Send + Sync {
+    fn decode_and_handle(&self, message: &Message) -> Result<Result<Outcome, BoxError>, DecodeError>;
+}
+
+impl<H: Handler> AnyHandler for H {
+    fn decode_and_handle(&self, message: &Message) -> Result<Result<Outcome, BoxError>, DecodeError> {
+        Ok(self.handle(H::Body::decode(message)?, message))
+    }
+}
+
+/// What decides about a message that cannot be decoded.
+pub(crate) type OnDecodeError = Arc<dyn Fn(&DecodeError, &Message) -> Outcome + Send + Sync>;
+
+/// Everything that one message goes through on its way from bytes to a decision.
+#[derive(Clone)]
+pub(crate) struct Performance {
+    pub handler: Arc<dyn AnyHandler>,
+    pub hooks: Vec<Arc<dyn Hook>>,
+    pub accept: Vec<String>,
+    pub on_decode_error: Option<OnDecodeError>,
+    pub layout: Layout,
+}
+
+/// What is to be done about a message. The usual case is small.
+#[derive(Debug)]
+pub(crate) enum Decision {
+    Ack,
+    Other(Box<Plan>),
+}
+
+/// What is published and confirmed first, and how the message leaves then.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub publications: Vec<Publication>,
+    pub verdict: Verdict,
+    /// What to do if a publication is refused for good: the message itself must not be lost, so it is kept and tried again;
+    /// a message that the handler published may be wrong for ever, so that is a failed attempt.
+    pub published_by_handler: bool,
+    pub halt: Option<(u8, String)>,
+}
+
+impl Performance {
+    /// Runs hooks and handler; never panics, whatever they do.
+    pub fn perform(&self, message: &Message) -> Decision {
+        let ran = catch_unwind(AssertUnwindSafe(|| self.run(message)));
+        let outcome = ran.unwrap_or_else(|panic| self.failed(message, format!("panicked: {}", words_of(&*panic))));
+        self.decide(message, outcome)
+    }
+
+    fn run(&self, message: &Message) -> Outcome {
+        for hook in &self.hooks {
+            if let Err(err) = hook.begin(message) {
+                return self.failed(message, format!("a hook failed: {}", chain(&*err)));
+            }
+        }
+        match self.unaccepted(message).map_or_else(|| self.handler.decode_and_handle(message), Err) {
+            Ok(Ok(outcome)) => {
+                self.hooks.iter().rev().for_each(|hook| hook.end(message, &outcome));
+                outcome
+            }
+            Ok(Err(err)) => self.failed(message, chain(&*err)),
+            Err(err) => {
+                self.hooks.iter().rev().for_each(|hook| hook.failed(message, &err.to_string()));
+                match &self.on_decode_error {
+                    Some(decide) => decide(&err, message),
+                    None => Outcome::reject(err),
+                }
+            }
+        }
+    }
+
+    fn failed(&self, message: &Message, reason: String) -> Outcome {
+        for hook in self.hooks.iter().rev() {
+            // A hook that panics here must not take the message with it.
+            let _ = catch_unwind(AssertUnwindSafe(|| hook.failed(message, &reason)));
+        }
+        Outcome::Retry { reason, after: None }
+    }
+
+    fn unaccepted(&self, message: &Message) -> Option<DecodeError> {
+        let content_type = message.properties().content_type.as_deref().unwrap_or_default();
+        let accepted = |known: &String| media_type(content_type).eq_ignore_ascii_case(known);
+        (!self.accept.is_empty() && !self.accept.iter().any(accepted)).then(|| {
+            let wanted = self.accept.join("`, `");
+            DecodeError::new(format!("the content type `{content_type}` is not accepted here; accepted is `{wanted}`"))
+        })
+    }
+
+    /// Turns an outcome into what is published and how the message leaves.
+    pub fn decide(&self, message: &Message, outcome: Outcome) -> Decision {
+        let published = message.take_outbox();
+        let plan = |publications, verdict| {
+            Decision::Other(Box::new(Plan { publications, verdict, published_by_handler: false, halt: None }))
+        };
+        let queue = message.queue();
+        match outcome {
+            Outcome::Ack if published.is_empty() => Decision::Ack,
+            Outcome::Ack => Decision::Other(Box::new(Plan {
+                publications: published,
+                verdict: Verdict::Ack,
+                published_by_handler: true,
+                halt: None,
+            })),
+            Outcome::Retry { reason, after } => match self.layout.retry(message, after, &reason) {
+                Some(retry) => {
+                    let attempt = message.attempt();
+                    log::warn!("`{queue}`: attempt {attempt} failed, waits in `{}`: {reason}", retry.routing_key);
+                    plan(vec![retry], Verdict::Ack)
+                }
+                None => self.give_up(message, &reason),
+            },
+            Outcome::Archive { reason } => self.give_up(message, &reason),
+            Outcome::Reject { reason } if self.layout.rejects_by_broker() => {
+                log::warn!("`{queue}`: a message was rejected to the dead letters: {reason}");
+                plan(Vec::new(), Verdict::Reject)
+            }
+            Outcome::Reject { reason } => {
+                let dead = self.layout.dead(message, &reason);
+                log::warn!("`{queue}`: a message was rejected to `{}`: {reason}", dead.routing_key);
+                plan(vec![dead], Verdict::Ack)
+            }
+            Outcome::Requeue => plan(Vec::new(), Verdict::Requeue),
+            Outcome::Halt { code, reason, requeue } => Decision::Other(Box::new(Plan {
+                publications: if requeue { Vec::new() } else { published },
+                verdict: if requeue { Verdict::Requeue } else { Verdict::Ack },
+                published_by_handler: true,
+                halt: Some((code, reason)),
+            })),
+        }
+    }
+
+    fn give_up(&self, message: &Message, reason: &str) -> Decision {
+        let archived = self.layout.archive(message, reason);
+        let attempt = message.attempt();
+        log::error!("`{}`: given up after attempt {attempt}, kept in `{}`: {reason}", message.queue(), archived.routing_key);
+        Decision::Other(Box::new(Plan {
+            publications: vec![archived],
+            verdict: Verdict::Ack,
+            published_by_handler: false,
+            halt: None,
+        }))
+    }
+}
+
+fn words_of(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without words")
+}
+
+/// An error with its causes, each once.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(err) = cause {
+        let words = err.to_string();
+        if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
+        cause = err.source();
+    }
+    text
+}

@@ -1,0 +1,184 @@
+//! The thread that owns a queue's channel: deliveries out to the pool, decisions back, settles.
+//!
+//! It never blocks on the pool or the publisher: what they cannot take yet stays in a backlog here, bounded by the prefetch.
+//! Each opening of the channel is an epoch with a ledger of its own; whatever comes back from an earlier one is dropped.
+
+mod desk;
+mod mending;
+mod publishing;
+
+use crate::broker::Connection;
+use crate::clock::Clock;
+use crate::consumer::Consumer;
+use crate::error::{Error, Fault};
+use crate::handler::Performance;
+use crate::pool::Pool;
+use crate::publisher::Publisher;
+use crate::topology::Topology;
+use crate::transport::{ConsumeVisit, Source, Subscription};
+use crossbeam_channel::{Receiver, Sender};
+use mending::Backoff;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What an intake works with.
+#[derive(Clone)]
+pub(crate) struct Surroundings {
+    pub connection: Connection,
+    pub pool: Pool,
+    pub publisher: Publisher,
+    pub clock: Clock,
+    pub declared: Topology,
+    /// Called when a handler asks the worker to halt.
+    pub halt: Arc<dyn Fn(u8, String) + Send + Sync>,
+}
+
+/// A running intake; dropping it ends the thread as [`Control::Leave`] does.
+pub(crate) struct Intake {
+    queue: String,
+    control: Sender<Control>,
+    ended: Receiver<()>,
+    clean: Arc<AtomicBool>,
+}
+
+/// What an intake can be told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Control {
+    /// Cancel, hand back what has not begun, let what runs finish until then.
+    Drain { due: Instant },
+    /// End now; what is unsettled comes again.
+    Leave,
+}
+
+/// How an epoch ended.
+pub(super) enum Ended {
+    /// As told.
+    Told,
+    /// The channel is gone, or the consumer on it: a new one mends it.
+    Channel(Error),
+    /// The connection is gone: whoever opened it mends it.
+    Lost(Error),
+}
+
+impl Intake {
+    /// Starts consuming, and returns when the broker has agreed to it.
+    pub fn start(consumer: &Consumer, around: &Surroundings) -> Result<Self, Error> {
+        let (control, orders) = crossbeam_channel::bounded(2);
+        let (ready, answer) = crossbeam_channel::bounded(1);
+        let (alive, ended) = crossbeam_channel::bounded(0);
+        let mut thread = Thread {
+            performance: Arc::new(consumer.performance(&around.declared)),
+            subscription: consumer.subscription(),
+            consumer: consumer.clone(),
+            around: around.clone(),
+            orders,
+            ready: Some(ready),
+            clean: Arc::new(AtomicBool::new(true)),
+        };
+        let clean = thread.clean.clone();
+        let queue = consumer.queue().name.clone();
+        std::thread::Builder::new()
+            .name(format!("intake {queue}"))
+            .spawn(move || {
+                let _alive: Sender<()> = alive;
+                thread.run();
+            })
+            .map_err(|err| Error::new(Fault::Step, format!("no thread could be started for `{queue}`")).because(err))?;
+        // The calls inside have deadlines of their own, shorter than this one together.
+        match answer.recv_timeout(Duration::from_secs(60)) {
+            Ok(Ok(())) => Ok(Intake { queue, control, ended, clean }),
+            Ok(Err(err)) => Err(err),
+            Err(_) => Err(Error::new(Fault::Timeout, format!("consuming from `{queue}` did not begin in time"))),
+        }
+    }
+
+    /// Tells it what to do; the last word counts.
+    pub fn tell(&self, control: Control) {
+        let _ = self.control.try_send(control);
+    }
+
+    /// Disconnects when it has ended.
+    pub fn ended(&self) -> &Receiver<()> {
+        &self.ended
+    }
+
+    /// Whether it has ended with everything settled.
+    pub fn is_drained(&self) -> bool {
+        matches!(self.ended.try_recv(), Err(err) if err.is_disconnected()) && self.clean.load(Ordering::Acquire)
+    }
+
+    /// The queue it consumes.
+    pub fn queue(&self) -> &str {
+        &self.queue
+    }
+}
+
+struct Thread {
+    consumer: Consumer,
+    performance: Arc<Performance>,
+    subscription: Subscription,
+    around: Surroundings,
+    orders: Receiver<Control>,
+    /// Cleared when a drain leaves something unsettled.
+    clean: Arc<AtomicBool>,
+    /// Whom to tell how the first attempt to consume went.
+    ready: Option<Sender<Result<(), Error>>>,
+}
+
+impl Thread {
+    fn run(&mut self) {
+        let queue = self.subscription.queue.clone();
+        let mut backoff = Backoff::new();
+        loop {
+            let began = Instant::now();
+            let connection = self.around.connection.clone();
+            let subscription = self.subscription.clone();
+            let ended = connection.visit(&subscription, Visit(self));
+            if began.elapsed() > Duration::from_secs(30) {
+                backoff = Backoff::new();
+            }
+            let err = match ended {
+                Ok(Ended::Told) => return,
+                Ok(Ended::Lost(err)) => return connection.tell_lost(&err),
+                Err(err) if matches!(err.fault(), Fault::Lost | Fault::Timeout) => {
+                    self.tell_ready(Err(err));
+                    return;
+                }
+                // At boot the step's start tells it, and the boot decides.
+                Err(err) if self.ready.is_some() => return self.tell_ready(Err(err)),
+                Ok(Ended::Channel(err)) | Err(err) => err,
+            };
+            let delay = backoff.next_delay();
+            log::warn!("`{queue}`: {err}; {}; trying again in {delay:?}", mending::remedy(&err));
+            crossbeam_channel::select! {
+                // Whatever is told while nothing is consumed means the end: there is nothing to drain.
+                recv(self.orders) -> _ => return,
+                recv(self.around.clock.after(delay)) -> _ => {}
+            }
+        }
+    }
+
+    fn tell_ready(&mut self, result: Result<(), Error>) {
+        if let Some(ready) = self.ready.take() {
+            let _ = ready.try_send(result);
+        }
+    }
+}
+
+struct Visit<'a>(&'a mut Thread);
+
+impl ConsumeVisit for Visit<'_> {
+    type Output = Ended;
+
+    fn visit<S: Source>(self, source: &mut S) -> Ended {
+        self.0.tell_ready(Ok(()));
+        desk::Desk::open(self.0, next_epoch()).work(source)
+    }
+}
+
+/// Never the same in this process, whatever connection or queue.
+fn next_epoch() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
+}

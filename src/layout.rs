@@ -1,0 +1,184 @@
+//! Where a moved message goes: the names, arguments and headers of retry, archive and dead-letter queues. Pure.
+//!
+//! This is the `levels` layout: a queue per delay, whose messages all wait equally long, because RabbitMQ expires messages at
+//! the head of a queue only (<https://www.rabbitmq.com/docs/ttl#per-message-ttl-caveats>).
+
+use crate::delivered::{headers, Message};
+use crate::message::{Publication, Table, Value};
+use crate::retry::RetryPolicy;
+use crate::topology::{Queue, Topology};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// More of a reason than this is cut off, so that headers never outgrow the connection's frame size.
+const LONGEST_REASON_BYTES: usize = 2_000;
+
+/// Full at this many messages: then the broker refuses more, and the originals stay where they are.
+const ARCHIVE_LENGTH: u32 = 1_000_000;
+
+/// The queues around one consumed queue.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    queue: Queue,
+    policy: RetryPolicy,
+    rejects: Rejects,
+}
+
+/// How a rejected message gets to its dead letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rejects {
+    /// By `basic.reject`: the queue dead-letters, and where to is declared here.
+    ByBroker,
+    /// Published to `<queue>.dead`, confirmed, then acked.
+    ByPublish,
+}
+
+impl Layout {
+    /// `declared` is all that is declared here: only what is ours is trusted to be there.
+    pub fn of(queue: &Queue, policy: &RetryPolicy, declared: &Topology) -> Self {
+        let rejects = if dead_letters_are_ours(queue, declared) { Rejects::ByBroker } else { Rejects::ByPublish };
+        Layout { queue: queue.clone(), policy: policy.clone(), rejects }
+    }
+
+    /// The queues to declare beside the main one; `quorum_archive` says that the broker can keep a quorum queue from giving
+    /// up messages that are looked at often.
+    pub fn queues(&self, quorum_archive: bool) -> Vec<Queue> {
+        let mut queues: Vec<Queue> = self.policy.levels().into_iter().map(|delay| self.retry_queue(delay)).collect();
+        queues.push(self.archive_queue(quorum_archive));
+        if self.rejects == Rejects::ByPublish {
+            queues.push(self.with_type(Queue::new(self.dead_name())));
+        }
+        queues
+    }
+
+    /// Whether `basic.reject` is how a message of this queue is rejected.
+    pub fn rejects_by_broker(&self) -> bool {
+        self.rejects == Rejects::ByBroker
+    }
+
+    pub fn archive_name(&self) -> String {
+        format!("{}.archive", self.queue.name)
+    }
+
+    fn dead_name(&self) -> String {
+        format!("{}.dead", self.queue.name)
+    }
+
+    fn retry_name(&self, delay: Duration) -> String {
+        match delay.subsec_nanos() {
+            0 => format!("{}.retry.{}s", self.queue.name, delay.as_secs()),
+            _ => format!("{}.retry.{}ms", self.queue.name, delay.as_millis()),
+        }
+    }
+
+    fn retry_queue(&self, delay: Duration) -> Queue {
+        let queue = self.with_type(Queue::new(self.retry_name(delay)));
+        let queue = queue.message_ttl(delay).dead_letter_to("", &self.queue.name);
+        match self.queue.queue_type() {
+            // Without all three the hop back is at-most-once, silently
+            // (https://www.rabbitmq.com/docs/quorum-queues#dead-lettering).
+            Some("quorum") => {
+                let queue = queue.argument("x-dead-letter-strategy", "at-least-once");
+                queue.overflow("reject-publish").max_length(ARCHIVE_LENGTH)
+            }
+            _ => queue,
+        }
+    }
+
+    fn archive_queue(&self, quorum_archive: bool) -> Queue {
+        let archive = Queue::new(self.archive_name()).max_length(ARCHIVE_LENGTH).overflow("reject-publish");
+        match self.queue.queue_type() {
+            Some("quorum") if quorum_archive => archive.quorum().argument("x-delivery-limit", -1),
+            _ => archive,
+        }
+    }
+
+    fn with_type(&self, queue: Queue) -> Queue {
+        match self.queue.queue_type() {
+            Some(queue_type) => queue.argument("x-queue-type", queue_type),
+            None => queue,
+        }
+    }
+
+    /// The message as it waits for its next attempt; `None` when there is to be none.
+    pub fn retry(&self, message: &Message, after: Option<Duration>, reason: &str) -> Option<Publication> {
+        // Asking for a delay does not buy more attempts than the policy has.
+        let next = self.policy.next_delay(message.retries())?;
+        let level = after.and_then(|after| self.policy.level_for(after)).unwrap_or(next);
+        let mut moved = moved(message, self.retry_name(level), reason);
+        let headers = moved.properties.headers.get_or_insert_default();
+        headers.insert(headers::RETRIES.into(), Value::I32(i32::try_from(message.attempt()).unwrap_or(i32::MAX)));
+        forget_history(headers);
+        Some(moved)
+    }
+
+    /// The message as it is kept for a human.
+    pub fn archive(&self, message: &Message, reason: &str) -> Publication {
+        let mut moved = moved(message, self.archive_name(), reason);
+        forget_history(moved.properties.headers.get_or_insert_default());
+        moved
+    }
+
+    /// The message as it stands in the dead letters.
+    pub fn dead(&self, message: &Message, reason: &str) -> Publication {
+        moved(message, self.dead_name(), reason)
+    }
+}
+
+/// Whether what this queue dead-letters arrives: exchange and a queue on it are declared here.
+fn dead_letters_are_ours(queue: &Queue, declared: &Topology) -> bool {
+    let Some(exchange) = queue.dead_letter_exchange().filter(|_| !queue.passive) else { return false };
+    let key = queue.arguments.get("x-dead-letter-routing-key").and_then(Value::as_str);
+    if exchange.is_empty() {
+        return declared.queues.iter().any(|other| Some(other.name.as_str()) == key && other.name != queue.name);
+    }
+    declared.exchanges.iter().any(|other| other.name == exchange)
+        && declared.queues.iter().any(|other| other.bindings.iter().any(|binding| binding.exchange == exchange))
+}
+
+/// The message with all its properties, on its way to one queue and no other.
+fn moved(message: &Message, queue: String, reason: &str) -> Publication {
+    let mut moved = message.parts.addressed_to(&queue);
+    moved.properties.delivery_mode = Some(2);
+    let mut set_aside = Table::new();
+    // An expiration would end the wait early; the broker refuses a user id that is not ours.
+    if let Some(expiration) = moved.properties.expiration.take() {
+        set_aside.insert("expiration".into(), Value::Text(expiration));
+    }
+    if let Some(user_id) = moved.properties.user_id.take() {
+        set_aside.insert("user_id".into(), Value::Text(user_id));
+    }
+    let headers = moved.properties.headers.get_or_insert_default();
+    // Sender-selected distribution would send copies elsewhere (https://www.rabbitmq.com/docs/sender-selected).
+    for name in ["CC", "BCC"] {
+        if let Some(value) = headers.remove(name) {
+            set_aside.insert(name.into(), value);
+        }
+    }
+    for (name, value) in set_aside {
+        headers.entry(format!("x-bootstep-{}", name.to_lowercase().replace('_', "-"))).or_insert(value);
+    }
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    headers.entry(headers::FIRST_FAILED.into()).or_insert(Value::Timestamp(seconds));
+    headers.entry(headers::EXCHANGE.into()).or_insert_with(|| message.parts.exchange.as_str().into());
+    headers.entry(headers::ROUTING_KEY.into()).or_insert_with(|| message.parts.routing_key.as_str().into());
+    headers.insert(headers::QUEUE.into(), message.queue().into());
+    headers.insert(headers::REASON.into(), cut(reason).into());
+    moved
+}
+
+/// The broker's own history would be continued on the next hop, and a quorum queue would go on counting.
+fn forget_history(headers: &mut Table) {
+    headers.retain(|name, _| {
+        let ours_to_drop =
+            name.starts_with("x-death") || name.starts_with("x-first-death-") || name.starts_with("x-last-death-");
+        !ours_to_drop && name != "x-delivery-count" && name != "x-acquired-count"
+    });
+}
+
+fn cut(reason: &str) -> &str {
+    let mut end = reason.len().min(LONGEST_REASON_BYTES);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    &reason[..end]
+}

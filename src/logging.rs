@@ -1,0 +1,32 @@
+//! Log lines on standard error, with what must never be logged kept out.
+
+use log::{LevelFilter, Log, Metadata, Record};
+
+/// Installs env_logger, unless the program has a logger already.
+pub(crate) fn start() {
+    let inner = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).build();
+    let level = inner.filter();
+    if log::set_boxed_logger(Box::new(Capped(inner))).is_ok() {
+        log::set_max_level(level);
+    }
+}
+
+/// amiquip's `debug` lines hold the login with its password: they are dropped whatever `RUST_LOG` says.
+struct Capped(env_logger::Logger);
+
+impl Log for Capped {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        let login = metadata.target().starts_with("amiquip") && metadata.level() > LevelFilter::Info;
+        !login && self.0.enabled(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if self.enabled(record.metadata()) {
+            self.0.log(record);
+        }
+    }
+
+    fn flush(&self) {
+        self.0.flush();
+    }
+}

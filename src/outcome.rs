@@ -1,0 +1,92 @@
+//! What becomes of a message: the last line of every handler.
+
+use std::fmt;
+use std::time::Duration;
+
+/// What becomes of a message. An `Err` or a panic from a handler counts as a failed attempt, as [`Outcome::retry`] does.
+///
+/// ```
+/// use bootstep::Outcome;
+/// use std::time::Duration;
+///
+/// let later = Outcome::retry("the warehouse is closed").after(Duration::from_secs(60));
+/// assert_eq!(later.to_string(), "retry in 60s: the warehouse is closed");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Done; the message leaves its queue.
+    Ack,
+    /// The attempt failed; try again as the consumer's retry policy says, and archive the message when it says no more.
+    Retry {
+        /// Why, for the log and the archive.
+        reason: String,
+        /// When, instead of the policy's delay; rounded up to one of its levels.
+        after: Option<Duration>,
+    },
+    /// Tried and given up: keep it in the archive for a human.
+    Archive {
+        /// Why, for the log and the archive.
+        reason: String,
+    },
+    /// Never worth trying: to the dead letters.
+    Reject {
+        /// Why, for the log and the dead letters.
+        reason: String,
+    },
+    /// Hand it back to its queue, untouched; the attempt does not count.
+    Requeue,
+    /// Stop the worker with an exit code.
+    Halt {
+        /// The exit code of the process.
+        code: u8,
+        /// Why, for the log.
+        reason: String,
+        /// Whether the message goes back to its queue; otherwise it is acked.
+        requeue: bool,
+    },
+}
+
+impl Outcome {
+    /// The attempt failed; try again as the policy says.
+    pub fn retry(reason: impl fmt::Display) -> Self {
+        Outcome::Retry { reason: reason.to_string(), after: None }
+    }
+
+    /// Give up and keep the message in the archive.
+    pub fn archive(reason: impl fmt::Display) -> Self {
+        Outcome::Archive { reason: reason.to_string() }
+    }
+
+    /// Never worth trying: to the dead letters.
+    pub fn reject(reason: impl fmt::Display) -> Self {
+        Outcome::Reject { reason: reason.to_string() }
+    }
+
+    /// Stop the worker with this exit code and hand the message back.
+    pub fn halt(code: u8, reason: impl fmt::Display) -> Self {
+        Outcome::Halt { code, reason: reason.to_string(), requeue: true }
+    }
+
+    /// This sets when to try again; other outcomes than a retry stay as they are.
+    pub fn after(mut self, delay: Duration) -> Self {
+        if let Outcome::Retry { after, .. } = &mut self {
+            *after = Some(delay);
+        }
+        self
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Outcome::Ack => f.write_str("ack"),
+            Outcome::Retry { reason, after: None } => write!(f, "retry: {reason}"),
+            Outcome::Retry { reason, after: Some(after) } => write!(f, "retry in {after:?}: {reason}"),
+            Outcome::Archive { reason } => write!(f, "archive: {reason}"),
+            Outcome::Reject { reason } => write!(f, "reject: {reason}"),
+            Outcome::Requeue => f.write_str("requeue"),
+            Outcome::Halt { code, reason, .. } => write!(f, "halt with exit code {code}: {reason}"),
+        }
+    }
+}

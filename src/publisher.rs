@@ -1,0 +1,175 @@
+//! The thread that owns the publishing connection: a window of publishes, their confirms, and what was not confirmed again.
+//!
+//! Publishing has a connection of its own, because a broker in a memory or disk alarm stops reading from connections that
+//! publish, and acks on them would stall too (<https://www.rabbitmq.com/docs/alarms>). The publisher outlives its connection:
+//! what was published and not confirmed when it broke is kept, and published again over the next one.
+
+mod serve;
+
+use crate::broker::Connection;
+use crate::error::{Error, Fault};
+use crate::ledger::Ticket;
+use crate::message::Publication;
+use crate::transport::Taken;
+use crossbeam_channel::{Receiver, Sender};
+use serve::{Ended, State};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Requests that wait for the thread; who finds it full keeps the rest.
+const WAITING: usize = 1024;
+
+/// Publishes with confirms, over whatever connection it was given last. Cloning it shares the thread, which ends when told to
+/// or when the last clone goes.
+#[derive(Clone)]
+pub struct Publisher {
+    requests: Sender<Request>,
+    orders: Sender<Order>,
+    ended: Receiver<()>,
+}
+
+/// One message to be published, and whom to tell.
+pub(crate) struct Request {
+    pub publication: Arc<Publication>,
+    pub ticket: Ticket,
+    /// Which of the ticket's publications.
+    pub part: usize,
+    pub reply: Sender<Published>,
+    /// Cleared when nobody waits for it any more: what is not yet on its way then stays unpublished, because its original
+    /// comes again.
+    pub wanted: Arc<AtomicBool>,
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub(crate) struct Published {
+    pub ticket: Ticket,
+    pub part: usize,
+    pub answer: Answer,
+}
+
+/// Whether a message was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Taken,
+    Refused(String),
+}
+
+pub(super) enum Order {
+    Attach(Connection),
+    Detach,
+    End { due: Instant },
+}
+
+impl Publisher {
+    /// This starts the thread; until [`attach`](Publisher::attach) gives it a connection, requests wait.
+    ///
+    /// # Errors
+    /// When the system has no thread left.
+    pub fn start() -> Result<Self, Error> {
+        let (requests, inbox) = crossbeam_channel::bounded(WAITING);
+        // Attach, detach and end are rare; who gives orders may wait for the one before to be taken.
+        let (orders, orders_inbox) = crossbeam_channel::bounded(4);
+        let (alive, ended) = crossbeam_channel::bounded(0);
+        let run = move || {
+            let _alive: Sender<()> = alive;
+            run(&inbox, &orders_inbox);
+        };
+        std::thread::Builder::new()
+            .name("bootstep-publisher".into())
+            .spawn(run)
+            .map_err(|err| Error::new(Fault::Step, "no thread could be started to publish").because(err))?;
+        Ok(Publisher { requests, orders, ended })
+    }
+
+    /// From now on this publishes over the given connection, beginning with what is not yet confirmed.
+    pub fn attach(&self, connection: Connection) {
+        let _ = self.orders.send_timeout(Order::Attach(connection), Duration::from_secs(10));
+    }
+
+    /// This lets the connection go; requests wait for the next one.
+    pub fn detach(&self) {
+        let _ = self.orders.send_timeout(Order::Detach, Duration::from_secs(10));
+    }
+
+    /// This publishes one message and waits for its confirm.
+    ///
+    /// # Errors
+    /// [`Fault::NotTaken`] when the broker refused it, [`Fault::Timeout`] when no confirm came in time; the message may have
+    /// been taken even so.
+    pub fn publish(&self, publication: Publication, within: Duration) -> Result<(), Error> {
+        let due = Instant::now() + within;
+        let (reply, answer) = crossbeam_channel::bounded(1);
+        let wanted = Arc::new(AtomicBool::new(true));
+        let request = Request {
+            publication: Arc::new(publication),
+            ticket: Ticket { epoch: 0, tag: 0 },
+            part: 0,
+            reply,
+            wanted: wanted.clone(),
+        };
+        let late = || Error::new(Fault::Timeout, "a publish was not confirmed in time");
+        self.requests.send_deadline(request, due).map_err(|_| late())?;
+        let published = answer.recv_deadline(due);
+        wanted.store(false, Ordering::Release);
+        match published.map_err(|_| late())?.answer {
+            Answer::Taken => Ok(()),
+            Answer::Refused(reason) => Err(Error::new(Fault::NotTaken, format!("a publish was not taken: {reason}"))),
+        }
+    }
+
+    /// This waits for what is not yet confirmed, at the most until the deadline, and ends the thread.
+    pub fn close(&self, within: Duration) {
+        let due = Instant::now() + within;
+        let _ = self.orders.send_deadline(Order::End { due }, due);
+        let _ = self.ended.recv_deadline(due + Duration::from_secs(1));
+    }
+
+    /// Hands a request over, or back if too many wait.
+    pub(crate) fn submit(&self, request: Request) -> Result<(), Request> {
+        self.requests.try_send(request).map_err(crossbeam_channel::TrySendError::into_inner)
+    }
+}
+
+fn run(requests: &Receiver<Request>, orders: &Receiver<Order>) {
+    let mut state = State::default();
+    let mut connection: Option<Connection> = None;
+    loop {
+        // Without a connection only an order can change anything; requests wait in their channel.
+        let order = match connection.take() {
+            None => match orders.recv() {
+                Ok(order) => order,
+                Err(_) => return,
+            },
+            Some(current) => match state.serve(&current, requests, orders) {
+                Ended::Ordered(order) => order,
+                Ended::ChannelClosed => {
+                    connection = Some(current);
+                    continue;
+                }
+                Ended::Lost(err) => {
+                    current.tell_lost(&err);
+                    continue;
+                }
+                Ended::Abandoned => return,
+            },
+        };
+        match order {
+            Order::Attach(next) => connection = Some(next),
+            Order::Detach => {}
+            Order::End { .. } => return,
+        }
+    }
+}
+
+impl Request {
+    fn answer(self, taken: Taken) {
+        let answer = match taken {
+            Taken::Yes => Answer::Taken,
+            refused => Answer::Refused(refused.reason()),
+        };
+        // The asker keeps room for every answer it waits for, or has gone.
+        let _ = self.reply.try_send(Published { ticket: self.ticket, part: self.part, answer });
+    }
+}

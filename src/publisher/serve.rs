@@ -1,0 +1,176 @@
+//! One publishing channel's life: fill the window, read confirms, and find the one message that a broker closes the channel for.
+
+use super::{Order, Request};
+use crate::broker::Connection;
+use crate::error::{Error, Fault};
+use crate::transport::{Outlet, PublishVisit, Taken};
+use crossbeam_channel::{select, Receiver};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// Published and not yet confirmed at the same time.
+const WINDOW: usize = 256;
+
+/// A confirm that takes longer means that the connection is no good (an alarm excepted).
+const CONFIRM_LIMIT: Duration = Duration::from_secs(30);
+
+/// How often alarms and overdue confirms are looked at.
+const TICK: Duration = Duration::from_millis(500);
+
+/// What is kept from one channel to the next.
+#[derive(Default)]
+pub(super) struct State {
+    /// Published over a channel that is gone, and not confirmed: first in line, in their order.
+    again: VecDeque<Request>,
+    open: BTreeMap<u64, (Request, Instant)>,
+    /// How many are published one by one, because one of them made the broker close the channel.
+    cautious: usize,
+}
+
+pub(super) enum Ended {
+    Ordered(Order),
+    ChannelClosed,
+    Lost(Error),
+    /// Every handle is gone, and so is everything to publish.
+    Abandoned,
+}
+
+impl State {
+    pub fn serve(&mut self, connection: &Connection, requests: &Receiver<Request>, orders: &Receiver<Order>) -> Ended {
+        let ended = connection.visit_outlet(Serve { state: self, requests, orders });
+        let ended = ended.unwrap_or_else(Ended::Lost);
+        let open = std::mem::take(&mut self.open);
+        let alone = open.len() == 1;
+        for (request, _) in open.into_values().rev() {
+            self.again.push_front(request);
+        }
+        match ended {
+            Ended::Lost(err) if !matches!(err.fault(), Fault::Lost | Fault::Timeout) => {
+                self.find_culprit(alone, &err);
+                Ended::ChannelClosed
+            }
+            other => other,
+        }
+    }
+
+    /// A broker closes the channel for one message (no such exchange, a user id that is not ours) and does not say which.
+    fn find_culprit(&mut self, alone: bool, err: &Error) {
+        if !alone {
+            self.cautious = self.again.len();
+        } else if let Some(culprit) = self.again.pop_front() {
+            culprit.answer(Taken::Returned { reason: err.to_string() });
+        }
+    }
+
+    fn next(&mut self, requests: &Receiver<Request>) -> Option<Request> {
+        loop {
+            let request = self.again.pop_front().or_else(|| requests.try_recv().ok())?;
+            if request.wanted.load(Ordering::Acquire) {
+                return Some(request);
+            }
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.open.len() < if self.cautious > 0 { 1 } else { WINDOW }
+    }
+}
+
+struct Serve<'a> {
+    state: &'a mut State,
+    requests: &'a Receiver<Request>,
+    orders: &'a Receiver<Order>,
+}
+
+impl PublishVisit for Serve<'_> {
+    type Output = Ended;
+
+    fn visit<O: Outlet>(self, outlet: &mut O) -> Ended {
+        let Serve { state, requests, orders } = self;
+        let mut taken = Vec::new();
+        let mut ending: Option<Instant> = None;
+        let mut alarm: Option<String> = None;
+        let never = crossbeam_channel::never();
+        loop {
+            while let Ok(raw) = outlet.receiver().try_recv() {
+                outlet.read(raw, &mut taken);
+            }
+            settle(state, &mut taken);
+            if let Err(err) = fill(state, requests, outlet) {
+                return Ended::Lost(err);
+            }
+            note_alarm(&mut alarm, outlet.blocked());
+            let idle = state.open.is_empty();
+            match ending {
+                Some(due) if idle || Instant::now() >= due => return Ended::Ordered(Order::End { due }),
+                _ if alarm.is_none() && is_overdue(state) => {
+                    return Ended::Lost(Error::new(Fault::Timeout, "a publish was not confirmed in time"));
+                }
+                _ => {}
+            }
+            // With a full window nothing more is taken in: then the request channel fills, and its senders wait.
+            let inbox = if state.has_room() { requests } else { &never };
+            select! {
+                recv(outlet.receiver()) -> raw => match raw {
+                    Ok(raw) => outlet.read(raw, &mut taken),
+                    Err(_) => return Ended::Lost(outlet.failure()),
+                },
+                recv(inbox) -> request => match request {
+                    Ok(request) => state.again.push_back(request),
+                    Err(_) if idle => return Ended::Abandoned,
+                    Err(_) => {}
+                },
+                recv(orders) -> order => match order {
+                    Ok(Order::End { due }) => ending = Some(due),
+                    Ok(order) => return Ended::Ordered(order),
+                    Err(_) if idle => return Ended::Abandoned,
+                    Err(_) => {}
+                },
+                default(TICK) => {}
+            }
+        }
+    }
+}
+
+fn fill<O: Outlet>(state: &mut State, requests: &Receiver<Request>, outlet: &mut O) -> Result<(), Error> {
+    while state.has_room() {
+        let Some(request) = state.next(requests) else { break };
+        match outlet.publish(&request.publication) {
+            Ok(sequence) => {
+                state.open.insert(sequence, (request, Instant::now()));
+            }
+            Err(err) => {
+                // It may be on the wire or not: it is published again, and the channel's end tells what was wrong.
+                state.again.push_front(request);
+                let cause = outlet.failure();
+                return Err(if matches!(cause.fault(), Fault::Lost) { err } else { cause });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn settle(state: &mut State, taken: &mut Vec<(u64, Taken)>) {
+    for (sequence, answer) in taken.drain(..) {
+        state.cautious = state.cautious.saturating_sub(1);
+        if let Some((request, _)) = state.open.remove(&sequence) {
+            request.answer(answer);
+        }
+    }
+}
+
+fn is_overdue(state: &State) -> bool {
+    state.open.first_key_value().is_some_and(|(_, (_, since))| since.elapsed() > CONFIRM_LIMIT)
+}
+
+fn note_alarm(known: &mut Option<String>, now: Option<String>) {
+    match (&known, &now) {
+        (None, Some(reason)) => {
+            log::warn!("the broker takes no publishes ({reason}): free its memory or disk; what is to be published waits")
+        }
+        (Some(_), None) => log::info!("the broker takes publishes again"),
+        _ => {}
+    }
+    *known = now;
+}

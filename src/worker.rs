@@ -1,0 +1,197 @@
+//! The worker: steps in, a running thing out, an exit code at the end.
+
+use crate::blueprint::Blueprint;
+use crate::broker::Broker;
+use crate::consumer::topology_of;
+use crate::context::Context;
+use crate::error::{Error, Fault};
+use crate::logging;
+use crate::shutdown::{Shutdown, Urgency};
+use crate::step::{Step, Steps};
+use crate::steps;
+use crate::supervisor::{End, Supervisor};
+use crossbeam_channel::{select, Receiver};
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Everything was settled, or handed back.
+pub const EXIT_DRAINED: u8 = 0;
+/// At the deadline something was still unsettled, or somebody asked to leave at once; it will be delivered again.
+pub const EXIT_NOT_DRAINED: u8 = 1;
+/// A setting is wrong: the blueprint, the URL, a name.
+pub const EXIT_CONFIG: u8 = 2;
+/// A step did not start.
+pub const EXIT_BOOT: u8 = 3;
+
+/// How long `run` still waits for the end when somebody asked to leave at once.
+const LEAVE_LIMIT: Duration = Duration::from_millis(500);
+
+/// A worker to be: a broker and steps.
+///
+/// ```no_run
+/// use bootstep::{Broker, Consumer, Outcome, Worker};
+/// use std::process::ExitCode;
+///
+/// fn main() -> ExitCode {
+///     let mut worker = Worker::new(Broker::from_env());
+///     worker.steps.add(Consumer::new("greetings", |text: String, _| {
+///         println!("hello, {text}");
+///         Ok(Outcome::Ack)
+///     }));
+///     worker.run()
+/// }
+/// ```
+pub struct Worker {
+    /// What it does when it boots.
+    pub steps: Steps,
+    broker: Broker,
+    drain_limit: Duration,
+    boot_deadline: Option<Duration>,
+}
+
+impl Worker {
+    /// A worker with the shipped steps: handle signals, connect, connect the publisher, spawn the pool, declare dead letters.
+    pub fn new(broker: Broker) -> Self {
+        let mut worker = Worker::bare(broker);
+        worker
+            .steps
+            // First, so that Ctrl-C works while the broker is away at boot.
+            .add(steps::HandleSignals)
+            .add(steps::Connect::default())
+            .add(steps::ConnectPublisher::default())
+            .add(steps::SpawnPool::default())
+            .add(steps::DeclareDeadLetters::default());
+        worker
+    }
+
+    /// A worker without any step.
+    pub fn bare(broker: Broker) -> Self {
+        Worker { steps: Steps::default(), broker, drain_limit: Duration::from_secs(30), boot_deadline: None }
+    }
+
+    /// How long running handlers may take at a shutdown (30 s by default).
+    pub fn drain_within(mut self, limit: Duration) -> Self {
+        self.drain_limit = limit;
+        self
+    }
+
+    /// How long the boot may wait for a broker that does not answer (for ever by default).
+    pub fn boot_within(mut self, limit: Duration) -> Self {
+        self.boot_deadline = Some(limit);
+        self
+    }
+
+    /// This boots, runs until a signal or a handler stops it, and gives the process's exit code: 0 when everything was
+    /// settled, 1 when not in time, 2 for a wrong setting, 3 when a step did not start, or the code a handler halts with.
+    ///
+    /// Logs go to standard error if no other logger is installed; `RUST_LOG` sets what is logged (`info` by default).
+    pub fn run(self) -> ExitCode {
+        logging::start();
+        let running = match self.start() {
+            Ok(running) => running,
+            Err(err) => {
+                log::error!("{err}");
+                let wrong_setting = matches!(err.fault(), Fault::Config | Fault::Blueprint);
+                return ExitCode::from(if wrong_setting { EXIT_CONFIG } else { EXIT_BOOT });
+            }
+        };
+        ExitCode::from(running.wait())
+    }
+
+    /// This boots, and returns when every step runs (or somebody asked for the end before that).
+    ///
+    /// # Errors
+    /// When the blueprint has no order, or a step does not start; the steps before it have been stopped then.
+    pub fn start(self) -> Result<Running, Error> {
+        let blueprint = Blueprint::of(&self.steps)?;
+        let mut given: Vec<Option<Box<dyn Step>>> = self.steps.into_boxes().into_iter().map(Some).collect();
+        let in_order = blueprint.added().filter_map(|place| given[place].take());
+        let steps: Vec<Box<dyn Step>> = in_order.collect();
+        let consumers: Vec<_> = steps.iter().flat_map(|step| step.brings()).collect();
+        topology_of(&consumers)?;
+        log::info!("boot order:\n{blueprint}");
+
+        let shutdown = Shutdown::new();
+        // More reports than this at a time are of steps that are known to have failed.
+        let (report, reports) = crossbeam_channel::bounded(64);
+        let supervisor = Supervisor {
+            blueprint: blueprint.clone(),
+            steps,
+            context: Context::new(self.broker, consumers, report, shutdown.clone()),
+            reports,
+            shutdown: shutdown.clone(),
+            boot_deadline: self.boot_deadline,
+            drain_limit: self.drain_limit,
+        };
+        let (booted, answer) = crossbeam_channel::bounded(1);
+        let (tell_end, ended) = crossbeam_channel::bounded(1);
+        std::thread::Builder::new()
+            .name("bootstep-worker".into())
+            .spawn(move || {
+                let end = supervisor.run(&booted);
+                let _ = tell_end.try_send(end);
+            })
+            .map_err(|err| Error::new(Fault::Step, "no thread could be started for the worker").because(err))?;
+        let gone = || Error::new(Fault::Step, "a step panicked at boot");
+        match answer.recv() {
+            Ok(Ok(())) => Ok(Running { blueprint, shutdown, ended }),
+            Ok(Err(err)) => {
+                // The steps that ran are being stopped: the error is told when that is done.
+                let _ = ended.recv();
+                Err(err)
+            }
+            Err(_) => Err(gone()),
+        }
+    }
+}
+
+/// A worker that has booted. Dropping it asks it to drain, and does not wait.
+pub struct Running {
+    blueprint: Blueprint,
+    shutdown: Shutdown,
+    ended: Receiver<End>,
+}
+
+impl Running {
+    /// The order in which its steps started.
+    pub fn blueprint(&self) -> &Blueprint {
+        &self.blueprint
+    }
+
+    /// A handle to stop it with, from anywhere.
+    pub fn shutdown(&self) -> Shutdown {
+        self.shutdown.clone()
+    }
+
+    /// This stops it and waits for the end: [`Running::wait`]'s exit code.
+    pub fn stop(self) -> u8 {
+        self.shutdown.drain();
+        self.wait()
+    }
+
+    /// This waits until it ends, and gives the exit code that [`Worker::run`] would.
+    pub fn wait(self) -> u8 {
+        let end = loop {
+            select! {
+                recv(self.ended) -> end => break end.ok(),
+                default(LEAVE_LIMIT) => {
+                    if self.shutdown.urgency() == Urgency::Now {
+                        break self.ended.recv_timeout(LEAVE_LIMIT).ok();
+                    }
+                }
+            }
+        };
+        let drained = end.is_some_and(|end| end.drained && end.boot.is_ok());
+        match self.shutdown.code() {
+            Some(code) => code,
+            None if drained && self.shutdown.urgency() != Urgency::Now => EXIT_DRAINED,
+            None => EXIT_NOT_DRAINED,
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.shutdown.drain();
+    }
+}

@@ -1,0 +1,52 @@
+//! Opens a second connection to publish over: a broker in an alarm stops reading from connections that publish.
+
+use bootstep::{BoxError, Connection, Context, Publisher, Step, Stop};
+use std::borrow::Cow;
+use std::time::Duration;
+
+/// Opens the publishing connection and provides a [`Publisher`], which outlives it: what was published and not yet confirmed
+/// when the connection broke is published again over the next one.
+#[derive(Default)]
+pub struct ConnectPublisher {
+    publisher: Option<Publisher>,
+    connection: Option<Connection>,
+}
+
+impl ConnectPublisher {
+    /// The step's name, for `requires`.
+    pub const NAME: &'static str = "connect-publisher";
+}
+
+impl Step for ConnectPublisher {
+    fn name(&self) -> Cow<'_, str> {
+        ConnectPublisher::NAME.into()
+    }
+
+    fn start(&mut self, ctx: &mut Context) -> Result<(), BoxError> {
+        let connection = ctx.broker().connect("bootstep publishing")?;
+        let reporter = ctx.reporter();
+        connection.when_lost(move |error| reporter.failed(error));
+        let publisher = match self.publisher.take() {
+            Some(publisher) => publisher,
+            None => Publisher::start()?,
+        };
+        publisher.attach(connection.clone());
+        ctx.provide(publisher.clone());
+        self.publisher = Some(publisher);
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    fn stop(&mut self, _ctx: &mut Context, stop: Stop) {
+        let limit = super::connect::close_limit(stop);
+        match (&self.publisher, stop) {
+            (Some(publisher), Stop::Restart) => publisher.detach(),
+            (Some(publisher), Stop::Now) => publisher.close(Duration::ZERO),
+            (Some(publisher), _) => publisher.close(limit),
+            (None, _) => {}
+        }
+        if let Some(connection) = self.connection.take() {
+            connection.close(limit);
+        }
+    }
+}

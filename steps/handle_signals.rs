@@ -1,0 +1,73 @@
+//! Turns SIGINT (Ctrl-C, everywhere) and SIGTERM (Unix) into a shutdown: the first drains, the second leaves now.
+
+use bootstep::{BoxError, Context, Shutdown, Step, Stop};
+use std::borrow::Cow;
+use std::sync::{Mutex, Once, PoisonError};
+
+/// Turns SIGINT and SIGTERM into a shutdown of the worker: the first drains, the second leaves now.
+///
+/// A process has one handler of Ctrl-C: it is registered once, and acts for every worker that runs.
+#[derive(Default)]
+pub struct HandleSignals;
+
+impl HandleSignals {
+    /// The step's name, for `requires`.
+    pub const NAME: &'static str = "handle-signals";
+}
+
+/// The workers that a signal stops.
+static WORKERS: Mutex<Vec<Shutdown>> = Mutex::new(Vec::new());
+static REGISTERED: Once = Once::new();
+
+impl Step for HandleSignals {
+    fn name(&self) -> Cow<'_, str> {
+        HandleSignals::NAME.into()
+    }
+
+    fn start(&mut self, ctx: &mut Context) -> Result<(), BoxError> {
+        let mut workers = WORKERS.lock().unwrap_or_else(PoisonError::into_inner);
+        // A second signal while the worker before this one still drains is for that one too.
+        workers.retain(|worker| !worker.is_asked());
+        workers.push(ctx.shutdown());
+        REGISTERED.call_once(register);
+        Ok(())
+    }
+
+    fn stop(&mut self, _ctx: &mut Context, _stop: Stop) {
+        // The worker has asked for its end; it goes from the list when the next one comes.
+    }
+}
+
+fn register() {
+    if let Err(err) = ctrlc::set_handler(|| stop_workers("Ctrl-C")) {
+        log::warn!("Ctrl-C is handled by somebody else in this process and does not stop the worker: {err}");
+    }
+    #[cfg(unix)]
+    unix::register();
+}
+
+fn stop_workers(signal: &str) {
+    let workers = WORKERS.lock().unwrap_or_else(PoisonError::into_inner);
+    for worker in workers.iter() {
+        let word = if worker.is_asked() { "leaving now" } else { "draining; once more leaves at once" };
+        log::info!("{signal}: {word}");
+        worker.drain_or_now();
+    }
+}
+
+#[cfg(unix)]
+mod unix {
+    use signal_hook::consts::SIGTERM;
+    use signal_hook::iterator::Signals;
+
+    pub(super) fn register() {
+        let mut signals = match Signals::new([SIGTERM]) {
+            Ok(signals) => signals,
+            Err(err) => return log::warn!("SIGTERM cannot be handled and ends the process at once: {err}"),
+        };
+        let wait = move || signals.forever().for_each(|_| super::stop_workers("SIGTERM"));
+        if let Err(err) = std::thread::Builder::new().name("bootstep-signals".into()).spawn(wait) {
+            log::warn!("no thread could be started to handle SIGTERM: {err}");
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! The boot: every step that is shipped, one a file, each a template to copy.
+//!
+//! Each imports from `bootstep` exactly what a user's own step could; the worker adds them in [`Worker::new`](crate::Worker).
+
+mod connect;
+mod connect_publisher;
+mod declare_dead_letters;
+mod handle_signals;
+mod spawn_pool;
+
+pub use connect::Connect;
+pub use connect_publisher::ConnectPublisher;
+pub use declare_dead_letters::DeclareDeadLetters;
+pub use handle_signals::HandleSignals;
+pub use spawn_pool::SpawnPool;
