@@ -214,8 +214,8 @@ impl Supervisor {
     }
 }
 
-/// Up to a fifth more or less, so that a fleet of workers does not come back all at once.
+/// Up to three tenths less, so that a fleet of workers does not come back all at once.
 fn jittered(delay: Duration) -> Duration {
     let random = RandomState::new().hash_one(0_u8);
-    delay.mul_f64(0.8 + 0.4 * (random as f64 / u64::MAX as f64))
+    delay.mul_f64(0.7 + 0.3 * (random as f64 / u64::MAX as f64))
 }
