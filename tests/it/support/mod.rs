@@ -9,5 +9,6 @@ pub mod node;
 mod ports;
 mod reaper;
 mod smoke;
+pub mod stage;
 pub mod vhost;
 pub mod wait;
