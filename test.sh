@@ -89,8 +89,9 @@ install_rabbitmq() {
     local begin=$SECONDS
     say 'RabbitMQ: installing the package rabbitmq-server'
     block_autostart
-    as_root apt-get update -qq
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends rabbitmq-server </dev/null
+    as_root apt-get update -qq || die 'apt-get could not fetch its lists'
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends rabbitmq-server </dev/null ||
+        die 'apt-get could not install rabbitmq-server: install RabbitMQ yourself, or set AMQP_URL'
     allow_autostart
     has_rabbitmq || die 'the package rabbitmq-server is installed, but it has no rabbitmq-server where this script looks'
     say "RabbitMQ: installed in $((SECONDS - begin)) s"

@@ -51,18 +51,6 @@ pub struct Consumer {
 /// Unsettled messages per consumer, unless told otherwise.
 const DEFAULT_PREFETCH: u16 = 20;
 
-impl From<&str> for Queue {
-    fn from(name: &str) -> Self {
-        Queue::new(name)
-    }
-}
-
-impl From<String> for Queue {
-    fn from(name: String) -> Self {
-        Queue::new(name)
-    }
-}
-
 impl Consumer {
     /// A queue (or the name of one) and a closure: what it takes first says how bodies are decoded.
     pub fn new<B, F>(queue: impl Into<Queue>, handler: F) -> Self
@@ -252,9 +240,12 @@ fn add<T: Clone + PartialEq>(all: &mut Vec<T>, one: &T, what: &str, name: impl F
 
 /// Declares all that the consumers want and all that is around their queues: retries, archives, dead letters.
 ///
+/// Returns all that is declared for the consumers and `more`; a step [provides](crate::Context::provide) it, so that consumers
+/// know which dead letters are theirs.
+///
 /// # Errors
 /// When something exists with other arguments, or may not be declared.
-pub fn declare_around(connection: &Connection, consumers: &[Consumer], more: &Topology) -> Result<(), Error> {
+pub fn declare_around(connection: &Connection, consumers: &[Consumer], more: &Topology) -> Result<Topology, Error> {
     let mut topology = topology_of(consumers)?;
     for exchange in &more.exchanges {
         add(&mut topology.exchanges, exchange, "exchange", |exchange| &exchange.name)?;
@@ -277,5 +268,5 @@ pub fn declare_around(connection: &Connection, consumers: &[Consumer], more: &To
             }
         }
     }
-    Ok(())
+    Ok(topology)
 }

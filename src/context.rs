@@ -7,6 +7,7 @@ use crate::intake::{Control, Intake, Surroundings};
 use crate::pool::Pool;
 use crate::publisher::Publisher;
 use crate::shutdown::{Shutdown, Urgency};
+use crate::topology::Topology;
 use crossbeam_channel::{select, Sender};
 use std::any::{type_name, Any, TypeId};
 use std::collections::HashMap;
@@ -124,7 +125,8 @@ impl Context {
             pool: self.get::<Pool>()?,
             publisher: self.get::<Publisher>()?,
             clock: self.broker.clock(),
-            declared: topology_of(&self.consumers)?,
+            // Without the step that declares, only what consumers name themselves is known to be there.
+            declared: self.get::<Topology>().or_else(|_| topology_of(&self.consumers))?,
             halt: Arc::new(move |code, reason| {
                 log::error!("a handler halts the worker with exit code {code}: {reason}");
                 shutdown.halt(code);

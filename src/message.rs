@@ -220,7 +220,6 @@ pub(crate) struct Parts {
 
 impl Parts {
     /// The same message as it stands, addressed to a queue by way of the default exchange.
-    #[allow(dead_code)] // until the retry layouts use it in every build
     pub fn addressed_to(&self, queue: &str) -> Publication {
         Publication {
             exchange: String::new(),
@@ -233,6 +232,7 @@ impl Parts {
 }
 
 /// A message as it came from a queue, with its place among the deliveries of its channel.
+#[derive(Clone)]
 pub(crate) struct Delivery {
     pub tag: u64,
     pub redelivered: bool,

@@ -5,7 +5,7 @@ use crate::context::Context;
 use crate::error::BoxError;
 use std::any::type_name;
 use std::borrow::Cow;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Something the worker does when it boots. Steps start in the order of what they require and stop in reverse, all on one
 /// thread; `stop` is called exactly once for each `start` that succeeded.
@@ -68,6 +68,19 @@ pub enum Stop {
     },
     /// The worker leaves: wait for nothing.
     Now,
+}
+
+impl Stop {
+    /// How long a step may wait for what it closes: what is left to the deadline, but half a second at the least and `most` at
+    /// the most; a fifth of a second where nothing is to be waited for.
+    pub fn patience(self, most: Duration) -> Duration {
+        match self {
+            Stop::Drain { deadline } => {
+                deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(500)).min(most)
+            }
+            Stop::Restart | Stop::Now => Duration::from_millis(200),
+        }
+    }
 }
 
 /// A step that consumes queues; every `ConsumerStep` is a [`Step`].

@@ -293,6 +293,18 @@ impl Queue {
     }
 }
 
+impl From<&str> for Queue {
+    fn from(name: &str) -> Self {
+        Queue::new(name)
+    }
+}
+
+impl From<String> for Queue {
+    fn from(name: String) -> Self {
+        Queue::new(name)
+    }
+}
+
 fn milliseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

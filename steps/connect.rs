@@ -2,7 +2,7 @@
 
 use bootstep::{BoxError, Connection, Context, Step, Stop};
 use std::borrow::Cow;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Opens the connection that everything is consumed over, and provides it as a [`Connection`].
 #[derive(Default)]
@@ -32,18 +32,7 @@ impl Step for Connect {
 
     fn stop(&mut self, _ctx: &mut Context, stop: Stop) {
         if let Some(connection) = self.connection.take() {
-            connection.close(close_limit(stop));
+            connection.close(stop.patience(Duration::from_secs(5)));
         }
-    }
-}
-
-/// A lost connection has nobody to say goodbye to.
-pub(super) fn close_limit(stop: Stop) -> Duration {
-    match stop {
-        Stop::Drain { deadline } => {
-            let left = deadline.saturating_duration_since(Instant::now());
-            left.clamp(Duration::from_millis(500), Duration::from_secs(5))
-        }
-        _ => Duration::from_millis(200),
     }
 }

@@ -38,7 +38,7 @@ impl Step for ConnectPublisher {
     }
 
     fn stop(&mut self, _ctx: &mut Context, stop: Stop) {
-        let limit = super::connect::close_limit(stop);
+        let limit = stop.patience(Duration::from_secs(5));
         match (&self.publisher, stop) {
             (Some(publisher), Stop::Restart) => publisher.detach(),
             (Some(publisher), Stop::Now) => publisher.close(Duration::ZERO),

@@ -36,6 +36,8 @@ impl Step for DeclareDeadLetters {
     }
 
     fn start(&mut self, ctx: &mut Context) -> Result<(), BoxError> {
-        Ok(declare_around(&ctx.get::<Connection>()?, ctx.consumers(), &self.more)?)
+        let declared = declare_around(&ctx.get::<Connection>()?, ctx.consumers(), &self.more)?;
+        ctx.provide(declared);
+        Ok(())
     }
 }

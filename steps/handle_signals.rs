@@ -43,7 +43,7 @@ fn register() {
         log::warn!("Ctrl-C is handled by somebody else in this process and does not stop the worker: {err}");
     }
     #[cfg(unix)]
-    unix::register();
+    unix::register(stop_workers);
 }
 
 fn stop_workers(signal: &str) {
@@ -60,12 +60,12 @@ mod unix {
     use signal_hook::consts::SIGTERM;
     use signal_hook::iterator::Signals;
 
-    pub(super) fn register() {
+    pub(super) fn register(stop_workers: fn(&str)) {
         let mut signals = match Signals::new([SIGTERM]) {
             Ok(signals) => signals,
             Err(err) => return log::warn!("SIGTERM cannot be handled and ends the process at once: {err}"),
         };
-        let wait = move || signals.forever().for_each(|_| super::stop_workers("SIGTERM"));
+        let wait = move || signals.forever().for_each(|_| stop_workers("SIGTERM"));
         if let Err(err) = std::thread::Builder::new().name("bootstep-signals".into()).spawn(wait) {
             log::warn!("no thread could be started to handle SIGTERM: {err}");
         }

@@ -1,5 +1,6 @@
 //! One epoch of an intake: everything between the opening of a channel and its end.
 
+use super::batches::{Batches, OVERDUE};
 use super::publishing::Publishing;
 use super::{Control, Ended, Thread};
 use crate::delivered::Message;
@@ -8,22 +9,16 @@ use crate::handler::Decision;
 use crate::ledger::{Command, Event, Ledger, Ticket, Verdict};
 use crate::message::Delivery;
 use crate::outcome::Outcome;
-use crate::pool::{Batch, Finished, Progress};
+use crate::pool::Finished;
 use crate::transport::{Incoming, Settle, Source};
-use crossbeam_channel::{select, Receiver, Sender};
+use crossbeam_channel::select;
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Messages in a batch at the most; short handlers only.
-const LARGEST_BATCH: usize = 64;
-
-/// A batch should not take longer than this, as far as one can tell from the past.
-const BATCH_TIME: Duration = Duration::from_micros(200);
-
-/// A batch that takes longer has a slow message in it: what is behind that one is taken back.
-const OVERDUE: Duration = Duration::from_millis(20);
+/// Acks that may wait to become one, whatever the prefetch.
+const MOST_ACKS: usize = 64;
 
 /// Acks that wait for an earlier message go one by one after this.
 const SCATTERED_ACKS: Duration = Duration::from_millis(1);
@@ -39,14 +34,8 @@ pub(super) struct Desk<'a> {
     commands: Vec<Command>,
     /// Delivered and not yet handed to the pool, in order.
     backlog: VecDeque<Delivery>,
-    batches: Vec<Out>,
-    next_batch: u64,
-    finished: Receiver<Finished>,
-    done: Sender<Finished>,
+    batches: Batches,
     publishing: Publishing,
-    /// What one message takes, smoothed; starts at a batch's time, so that the first batches are small.
-    mean: Duration,
-    batch_size: usize,
     /// The pool had no thread for us: look again soon, because nobody tells.
     seat_wanted: bool,
     draining: Option<Instant>,
@@ -54,30 +43,17 @@ pub(super) struct Desk<'a> {
     cancelled: bool,
 }
 
-/// A batch with the pool, and what it holds.
-struct Out {
-    progress: Arc<Progress>,
-    deliveries: Vec<Delivery>,
-    handed: Instant,
-}
-
 impl<'a> Desk<'a> {
     pub fn open(thread: &'a mut Thread, epoch: u64) -> Self {
-        // Every batch holds at least one delivery, and the prefetch bounds those.
-        let (done, finished) = crossbeam_channel::bounded(usize::from(thread.subscription.prefetch));
+        let queue: Arc<str> = thread.subscription.queue.as_str().into();
         Desk {
-            queue: thread.subscription.queue.as_str().into(),
+            batches: Batches::new(thread, queue.clone()),
+            queue,
             epoch,
             ledger: Ledger::new(epoch),
             commands: Vec::new(),
             backlog: VecDeque::new(),
-            batches: Vec::new(),
-            next_batch: 0,
-            finished,
-            done,
             publishing: Publishing::new(&thread.around),
-            mean: BATCH_TIME,
-            batch_size: 1,
             seat_wanted: false,
             draining: None,
             cancelled: false,
@@ -100,8 +76,8 @@ impl<'a> Desk<'a> {
     /// Takes all that is ready, hands out, settles, and waits if there was nothing.
     fn round<S: Source>(&mut self, source: &mut S) -> Result<(), Ended> {
         let mut busy = self.read_deliveries(source)?;
-        while let Ok(finished) = self.finished.try_recv() {
-            self.take_finished(finished);
+        while let Ok(finished) = self.batches.receiver().try_recv() {
+            self.take_finished(&finished);
             busy = true;
         }
         busy |= self.take_published();
@@ -110,7 +86,7 @@ impl<'a> Desk<'a> {
         }
         self.hand_out();
         self.publishing.submit();
-        let flush_at = (usize::from(self.thread.subscription.prefetch) / 4).clamp(1, LARGEST_BATCH);
+        let flush_at = (usize::from(self.thread.subscription.prefetch) / 4).clamp(1, MOST_ACKS);
         if !busy || self.ledger.acks_due() >= flush_at || self.draining.is_some() {
             self.apply(Event::Flush);
             // What is due and not in the prefix stands behind a slow message; half a prefetch of that would starve us.
@@ -179,23 +155,17 @@ impl<'a> Desk<'a> {
         self.take_decision(&delivery, decision);
     }
 
-    fn take_finished(&mut self, finished: Finished) {
-        let Some(place) = self.batches.iter().position(|out| out.progress.id == finished.batch) else { return };
-        let out = self.batches.swap_remove(place);
-        self.take_decided(&out);
-        if finished.messages > 0 {
-            self.mean = (self.mean * 3 + finished.took / finished.messages) / 4;
-            let fitting = BATCH_TIME.as_nanos() / self.mean.as_nanos().max(1);
-            self.batch_size =
-                usize::try_from(fitting).unwrap_or(LARGEST_BATCH).clamp(1, self.batch_size * 2).min(LARGEST_BATCH);
+    fn take_finished(&mut self, finished: &Finished) {
+        if let Some(mut out) = self.batches.finish(finished) {
+            self.take_decided(out.take_decided());
         }
     }
 
-    fn take_decided(&mut self, out: &Out) {
-        for (tag, decision) in out.progress.take_decided() {
-            match (decision, out.deliveries.iter().find(|delivery| delivery.tag == tag)) {
+    fn take_decided(&mut self, decided: Vec<(u64, Decision, Option<Delivery>)>) {
+        for (tag, decision, delivery) in decided {
+            match (decision, delivery) {
                 (Decision::Ack, _) => self.decide(tag, 0, Verdict::Ack),
-                (decision, Some(delivery)) => self.take_decision(delivery, decision),
+                (decision, Some(delivery)) => self.take_decision(&delivery, decision),
                 (_, None) => debug_assert!(false, "a batch decides about its own messages only"),
             }
         }
@@ -240,44 +210,10 @@ impl<'a> Desk<'a> {
     }
 
     fn hand_out(&mut self) {
-        self.take_back_overdue();
-        self.seat_wanted = false;
-        while !self.backlog.is_empty() {
-            let most = self.thread.consumer.most_at_once();
-            let Some(seat) = self.thread.around.pool.seat(&self.queue, most) else {
-                self.seat_wanted = true;
-                return;
-            };
-            let half = (usize::from(self.thread.subscription.prefetch) / 2).max(1);
-            let size = self.batch_size.min(half).min(self.backlog.len());
-            let deliveries: Vec<Delivery> = self.backlog.drain(..size).collect();
-            let messages = deliveries.iter().map(|delivery| (delivery.tag, Message::new(delivery, &self.queue))).collect();
-            self.next_batch += 1;
-            let progress = Arc::new(Progress::new(self.next_batch));
-            let performance = self.thread.performance.clone();
-            let batch = Batch { performance, messages, progress: progress.clone(), seat, done: self.done.clone() };
-            if self.thread.around.pool.hand(batch).is_err() {
-                deliveries.into_iter().rev().for_each(|delivery| self.backlog.push_front(delivery));
-                self.seat_wanted = true;
-                return;
-            }
-            self.batches.push(Out { progress, deliveries, handed: Instant::now() });
+        if let Some(decided) = self.batches.take_back_overdue(&mut self.backlog) {
+            self.take_decided(decided);
         }
-    }
-
-    /// What stands behind a slow message in its batch is taken back, for another thread; what is decided counts now.
-    fn take_back_overdue(&mut self) {
-        let overdue = |out: &Out| out.deliveries.len() > 1 && out.handed.elapsed() > OVERDUE;
-        let Some(place) = self.batches.iter().position(overdue) else { return };
-        let mut out = self.batches.swap_remove(place);
-        if let Some(begun) = out.progress.revoke() {
-            let behind = out.deliveries.split_off(begun.min(out.deliveries.len()));
-            behind.into_iter().rev().for_each(|delivery| self.backlog.push_front(delivery));
-            self.batch_size = 1;
-        }
-        self.take_decided(&out);
-        out.deliveries.drain(..out.deliveries.len().saturating_sub(1));
-        self.batches.push(out);
+        self.seat_wanted = !self.batches.hand_out(&mut self.backlog);
     }
 
     fn settle<S: Source>(&mut self, source: &mut S) -> Result<(), Ended> {
@@ -314,11 +250,8 @@ impl<'a> Desk<'a> {
         for delivery in std::mem::take(&mut self.backlog) {
             self.hand_back(delivery.tag);
         }
-        for place in 0..self.batches.len() {
-            let out = &mut self.batches[place];
-            let begun = out.progress.revoke().unwrap_or(out.deliveries.len());
-            let not_begun = out.deliveries.split_off(begun.min(out.deliveries.len()));
-            not_begun.into_iter().for_each(|delivery| self.hand_back(delivery.tag));
+        for delivery in self.batches.revoke() {
+            self.hand_back(delivery.tag);
         }
     }
 
@@ -350,9 +283,9 @@ impl<'a> Desk<'a> {
                 }
                 Err(_) => return Err(Ended::Lost(source.failure())),
             },
-            recv(self.finished) -> finished => {
+            recv(self.batches.receiver()) -> finished => {
                 if let Ok(finished) = finished {
-                    self.take_finished(finished);
+                    self.take_finished(&finished);
                 }
             }
             recv(self.publishing.receiver()) -> published => {
@@ -376,7 +309,7 @@ impl<'a> Desk<'a> {
             SCATTERED_ACKS
         } else if self.seat_wanted || self.publishing.has_unsent() {
             Duration::from_millis(5)
-        } else if self.draining.is_some() || self.batches.iter().any(|out| out.deliveries.len() > 1) {
+        } else if self.draining.is_some() || self.batches.may_be_overdue() {
             OVERDUE
         } else {
             Duration::from_secs(60)
@@ -385,9 +318,7 @@ impl<'a> Desk<'a> {
 
     /// Nothing of this epoch may begin any more: the broker delivers it again.
     fn close(&mut self) {
-        for out in &self.batches {
-            out.progress.revoke();
-        }
+        self.batches.revoke();
         self.publishing.abandon();
         if self.ledger.stale() > 0 {
             log::debug!("`{}`: {} outcomes came too late and were dropped", self.queue, self.ledger.stale());

@@ -63,7 +63,7 @@ impl Publishing {
         }
         let publications: Vec<_> = plan.publications.into_iter().map(Arc::new).collect();
         self.unsent.extend((0..publications.len()).map(|part| (ticket, part)));
-        let delivery = Delivery { tag: delivery.tag, redelivered: delivery.redelivered, parts: delivery.parts.clone() };
+        let delivery = delivery.clone();
         let unanswered = publications.len();
         let published_by_handler = plan.published_by_handler;
         self.moves.insert(ticket.tag, Move { publications, delivery, unanswered, refusal: None, published_by_handler });

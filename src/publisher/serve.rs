@@ -3,9 +3,10 @@
 use super::{Order, Request};
 use crate::broker::Connection;
 use crate::error::{Error, Fault};
+use crate::topology::Exchange;
 use crate::transport::{Outlet, PublishVisit, Taken};
 use crossbeam_channel::{select, Receiver};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,8 @@ pub(super) struct State {
     /// Published over a channel that is gone, and not confirmed: first in line, in their order.
     again: VecDeque<Request>,
     open: BTreeMap<u64, (Request, Instant)>,
+    /// Exchanges that were there when they were first published to over this connection.
+    known: HashSet<String>,
     /// How many are published one by one, because one of them made the broker close the channel.
     cautious: usize,
 }
@@ -38,7 +41,8 @@ pub(super) enum Ended {
 
 impl State {
     pub fn serve(&mut self, connection: &Connection, requests: &Receiver<Request>, orders: &Receiver<Order>) -> Ended {
-        let ended = connection.visit_outlet(Serve { state: self, requests, orders });
+        self.known.clear();
+        let ended = connection.visit_outlet(Serve { state: self, connection, requests, orders });
         let ended = ended.unwrap_or_else(Ended::Lost);
         let open = std::mem::take(&mut self.open);
         let alone = open.len() == 1;
@@ -72,6 +76,17 @@ impl State {
         }
     }
 
+    /// Whether the exchange is there; asked once, because a publish to a missing one closes the channel, and everything that is
+    /// not yet confirmed on it has to be published again.
+    fn knows(&mut self, exchange: &str, connection: &Connection) -> Result<(), Error> {
+        if exchange.is_empty() || self.known.contains(exchange) {
+            return Ok(());
+        }
+        connection.declare_exchange(&Exchange::existing(exchange))?;
+        self.known.insert(exchange.to_owned());
+        Ok(())
+    }
+
     fn has_room(&self) -> bool {
         self.open.len() < if self.cautious > 0 { 1 } else { WINDOW }
     }
@@ -79,6 +94,7 @@ impl State {
 
 struct Serve<'a> {
     state: &'a mut State,
+    connection: &'a Connection,
     requests: &'a Receiver<Request>,
     orders: &'a Receiver<Order>,
 }
@@ -87,7 +103,7 @@ impl PublishVisit for Serve<'_> {
     type Output = Ended;
 
     fn visit<O: Outlet>(self, outlet: &mut O) -> Ended {
-        let Serve { state, requests, orders } = self;
+        let Serve { state, connection, requests, orders } = self;
         let mut taken = Vec::new();
         let mut ending: Option<Instant> = None;
         let mut alarm: Option<String> = None;
@@ -97,7 +113,7 @@ impl PublishVisit for Serve<'_> {
                 outlet.read(raw, &mut taken);
             }
             settle(state, &mut taken);
-            if let Err(err) = fill(state, requests, outlet) {
+            if let Err(err) = fill(state, connection, requests, outlet) {
                 return Ended::Lost(err);
             }
             note_alarm(&mut alarm, outlet.blocked());
@@ -133,9 +149,25 @@ impl PublishVisit for Serve<'_> {
     }
 }
 
-fn fill<O: Outlet>(state: &mut State, requests: &Receiver<Request>, outlet: &mut O) -> Result<(), Error> {
+fn fill<O: Outlet>(
+    state: &mut State,
+    connection: &Connection,
+    requests: &Receiver<Request>,
+    outlet: &mut O,
+) -> Result<(), Error> {
     while state.has_room() {
         let Some(request) = state.next(requests) else { break };
+        match state.knows(&request.publication.exchange, connection) {
+            Ok(()) => {}
+            Err(err) if err.is_transient() => {
+                state.again.push_front(request);
+                return Err(err);
+            }
+            Err(err) => {
+                request.answer(Taken::Returned { reason: err.to_string() });
+                continue;
+            }
+        }
         match outlet.publish(&request.publication) {
             Ok(sequence) => {
                 state.open.insert(sequence, (request, Instant::now()));

@@ -1,7 +1,10 @@
 //! The tests that see the crate as its users do: through the public API only.
 
 mod blueprint;
+mod consuming;
+mod decode_errors;
 mod ledger;
+mod retry;
 mod support;
 mod tidy;
 

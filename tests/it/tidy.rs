@@ -8,14 +8,17 @@ use std::process::Command;
 
 /// The modules of `src/` and the `steps` folder, lowest layer first. An import goes down or stays on its row; it never goes up.
 const LAYERS: &[&[&str]] = &[
-    &["error", "message", "outcome", "retry", "topology", "clock", "ledger"],
-    &["decode", "transport"],
+    &["error", "message", "outcome", "retry", "topology", "clock", "ledger", "shutdown", "logging"],
+    &["delivered"],
+    &["decode", "layout", "transport"],
     &["broker"],
-    &["pool", "handler", "context"],
-    &["intake", "publisher", "consumer"],
+    &["handler"],
+    &["pool", "publisher", "consumer"],
+    &["intake"],
+    &["context"],
     &["step"],
     &["blueprint"],
-    &["steps"],
+    &["steps", "supervisor"],
     &["worker"],
     &["config", "cli", "main"],
 ];
@@ -61,7 +64,8 @@ fn no_file_is_too_long_to_read() {
 
 #[test]
 fn nothing_is_unwrapped_outside_tests() {
-    let lines = sources(&["src", "steps"]).into_iter().flat_map(|file| file.lines_with(|code| code.contains(".unwrap()")));
+    let files = sources(&["src", "steps"]).into_iter().filter(|file| !file.path.contains("/tests/"));
+    let lines = files.flat_map(|file| file.lines_with(|code| code.contains(".unwrap()")));
     report("`unwrap()` outside tests; write `expect(\"why this cannot be\")` or return the error", lines);
 }
 

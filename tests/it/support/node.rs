@@ -18,8 +18,8 @@ use tempfile::TempDir;
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
-// One thread of each kind: a node in the tests must leave the processor to the tests.
-const LIGHT: &str = "+S 1:1 +SDcpu 1:1 +SDio 1 +A 1";
+// One thread for Erlang code: a node in the tests must leave the processor to the tests.
+const LIGHT: &str = "+S 1:1 +SDcpu 1:1 +A 1";
 
 // A port can be taken between finding it free and using it.
 const START_ATTEMPTS: usize = 3;

@@ -1,0 +1,147 @@
+//! What an intake has handed to the pool: batches as large as their handlers are quick, and taken back when one is slow.
+
+use super::Thread;
+use crate::delivered::Message;
+use crate::handler::{Decision, Performance};
+use crate::message::Delivery;
+use crate::pool::{Batch, Finished, Pool, Progress};
+use crossbeam_channel::{Receiver, Sender};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Messages in a batch at the most; short handlers only.
+const LARGEST: usize = 64;
+
+/// A batch should not take longer than this, as far as one can tell from the past.
+const FITTING: Duration = Duration::from_micros(200);
+
+/// A batch that takes longer has a slow message in it: what is behind that one is taken back.
+pub(super) const OVERDUE: Duration = Duration::from_millis(20);
+
+pub(super) struct Batches {
+    out: Vec<Out>,
+    last_id: u64,
+    finished: Receiver<Finished>,
+    done: Sender<Finished>,
+    pool: Pool,
+    performance: Arc<Performance>,
+    queue: Arc<str>,
+    most_at_once: usize,
+    /// Half a prefetch, so that the broker can send the one half while the other is handled.
+    half: usize,
+    /// What one message takes, smoothed; starts at a batch's time, so that the first batches are small.
+    mean: Duration,
+    size: usize,
+}
+
+/// A batch with the pool, and what it holds.
+pub(super) struct Out {
+    progress: Arc<Progress>,
+    deliveries: Vec<Delivery>,
+    handed: Instant,
+}
+
+impl Batches {
+    pub fn new(thread: &Thread, queue: Arc<str>) -> Self {
+        let prefetch = usize::from(thread.subscription.prefetch);
+        // Every batch holds at least one delivery, and the prefetch bounds those; twice, for batches that were taken back.
+        let (done, finished) = crossbeam_channel::bounded(2 * prefetch);
+        Batches {
+            out: Vec::new(),
+            last_id: 0,
+            finished,
+            done,
+            pool: thread.around.pool.clone(),
+            performance: thread.performance.clone(),
+            queue,
+            most_at_once: thread.consumer.most_at_once(),
+            half: (prefetch / 2).max(1),
+            mean: FITTING,
+            size: 1,
+        }
+    }
+
+    pub fn receiver(&self) -> &Receiver<Finished> {
+        &self.finished
+    }
+
+    /// Whether something waits behind a message that may turn out slow.
+    pub fn may_be_overdue(&self) -> bool {
+        self.out.iter().any(|out| out.deliveries.len() > 1)
+    }
+
+    /// Hands out what the pool has threads for; `false` if it wants more threads than there are.
+    pub fn hand_out(&mut self, backlog: &mut VecDeque<Delivery>) -> bool {
+        while !backlog.is_empty() {
+            let Some(seat) = self.pool.seat(&self.queue, self.most_at_once) else { return false };
+            let size = self.size.min(self.half).min(backlog.len());
+            let deliveries: Vec<Delivery> = backlog.drain(..size).collect();
+            let messages = deliveries.iter().map(|delivery| (delivery.tag, Message::new(delivery, &self.queue))).collect();
+            self.last_id += 1;
+            let progress = Arc::new(Progress::new(self.last_id));
+            let (performance, done) = (self.performance.clone(), self.done.clone());
+            let batch = Batch { performance, messages, progress: progress.clone(), seat, done };
+            if self.pool.hand(batch).is_err() {
+                put_back(backlog, deliveries);
+                return false;
+            }
+            self.out.push(Out { progress, deliveries, handed: Instant::now() });
+        }
+        true
+    }
+
+    /// A batch that has come to its end; the next ones are sized by how long it took.
+    pub fn finish(&mut self, finished: &Finished) -> Option<Out> {
+        let place = self.out.iter().position(|out| out.progress.id == finished.batch)?;
+        if finished.messages > 0 {
+            self.mean = (self.mean * 3 + finished.took / finished.messages) / 4;
+            let fitting = usize::try_from(FITTING.as_nanos() / self.mean.as_nanos().max(1)).unwrap_or(LARGEST);
+            self.size = fitting.clamp(1, self.size * 2).min(LARGEST);
+        }
+        Some(self.out.swap_remove(place))
+    }
+
+    /// What stands behind a slow message is taken back, for another thread; answers what the batch has decided so far.
+    pub fn take_back_overdue(&mut self, backlog: &mut VecDeque<Delivery>) -> Option<Vec<(u64, Decision, Option<Delivery>)>> {
+        let overdue = |out: &Out| out.deliveries.len() > 1 && out.handed.elapsed() > OVERDUE;
+        let place = self.out.iter().position(overdue)?;
+        self.size = 1;
+        let out = &mut self.out[place];
+        put_back(backlog, out.not_begun());
+        let decided = out.take_decided();
+        // Only the slow one is still with the pool.
+        out.deliveries.drain(..out.deliveries.len().saturating_sub(1));
+        Some(decided)
+    }
+
+    /// No more of any batch begins; answers what had not.
+    pub fn revoke(&mut self) -> Vec<Delivery> {
+        self.out.iter_mut().flat_map(Out::not_begun).collect()
+    }
+}
+
+impl Out {
+    /// What has been decided since somebody last asked, with the delivery where more than an ack is to be done.
+    pub fn take_decided(&mut self) -> Vec<(u64, Decision, Option<Delivery>)> {
+        let decided = self.progress.take_decided().into_iter();
+        decided
+            .map(|(tag, decision)| {
+                let delivery = match decision {
+                    Decision::Ack => None,
+                    Decision::Other(_) => self.deliveries.iter().find(|delivery| delivery.tag == tag).cloned(),
+                };
+                (tag, decision, delivery)
+            })
+            .collect()
+    }
+
+    fn not_begun(&mut self) -> Vec<Delivery> {
+        let begun = self.progress.revoke().unwrap_or(self.deliveries.len());
+        self.deliveries.split_off(begun.min(self.deliveries.len()))
+    }
+}
+
+fn put_back(backlog: &mut VecDeque<Delivery>, deliveries: Vec<Delivery>) {
+    deliveries.into_iter().rev().for_each(|delivery| backlog.push_front(delivery));
+}
