@@ -10,6 +10,7 @@ use amiquip::{Channel, Consumer, ConsumerMessage, ConsumerOptions};
 use crossbeam_channel::Receiver;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 pub(super) fn consume<V: ConsumeVisit>(
     connection: &AmqpConnection,
@@ -31,9 +32,10 @@ pub(super) fn consume<V: ConsumeVisit>(
     });
     let consumer = consumed.map_err(failed)?;
     let shells = Shells::default();
-    let mut source = AmqpSource { connection, channel: &channel, consumer: &consumer, deadline: &deadline, shells };
+    let mut source =
+        AmqpSource { connection, channel: &channel, consumer: &consumer, deadline: &deadline, shells, ended: false };
     let output = visit.visit(&mut source);
-    // The consumer goes before its channel, and cancels if nobody did; both may hang on a silent broker.
+    source.end();
     deadline.within(CALL_LIMIT, || drop(consumer));
     let _ = deadline.within(CALL_LIMIT, || channel.close());
     Ok(output)
@@ -45,6 +47,23 @@ struct AmqpSource<'a> {
     consumer: &'a Consumer<'a>,
     deadline: &'a Deadline,
     shells: Shells,
+    /// Nothing more can arrive: cancelled by either side, or the channel is closed.
+    ended: bool,
+}
+
+impl AmqpSource<'_> {
+    /// Cancels, and reads until amiquip has said its last word: a consumer dropped before that takes the connection with it.
+    fn end(&mut self) {
+        let due = Instant::now() + CALL_LIMIT;
+        if self.ended || self.cancel().is_err() {
+            return;
+        }
+        while let Ok(message) = self.consumer.receiver().recv_deadline(due) {
+            if !matches!(message, ConsumerMessage::Delivery(_)) {
+                return;
+            }
+        }
+    }
 }
 
 impl Source for AmqpSource<'_> {
@@ -55,6 +74,7 @@ impl Source for AmqpSource<'_> {
     }
 
     fn read(&mut self, raw: ConsumerMessage) -> Incoming {
+        self.ended |= !matches!(raw, ConsumerMessage::Delivery(_));
         match raw {
             ConsumerMessage::Delivery(mut delivery) => {
                 let parts = Arc::new(convert::parts_of(&mut delivery));
