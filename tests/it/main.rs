@@ -3,10 +3,14 @@
 mod blueprint;
 mod consuming;
 mod decode_errors;
+mod examples;
 mod ledger;
+mod recovery;
 mod retry;
+mod shutdown;
 mod support;
 mod tidy;
+mod topology;
 
 /// Once more, as an outsider: a step that reaches for something private fails the build of the tests.
 #[path = "../../steps/mod.rs"]

@@ -14,7 +14,7 @@ pub struct Stage {
     pub connection: Connection,
     pub memory: Option<MemoryBroker>,
     /// Held for as long as the case runs.
-    _vhost: Option<VirtualHost>,
+    vhost: Option<VirtualHost>,
 }
 
 impl Stage {
@@ -22,14 +22,21 @@ impl Stage {
         let memory = MemoryBroker::new();
         let broker = Broker::from(&memory);
         let connection = broker.connect("test").unwrap();
-        Stage { broker, connection, memory: Some(memory), _vhost: None }
+        Stage { broker, connection, memory: Some(memory), vhost: None }
     }
 
     pub fn rabbitmq() -> Stage {
         let vhost = fresh_vhost();
         let broker = Broker::amqp(&vhost.url).unwrap();
         let connection = broker.connect("test").unwrap();
-        Stage { broker, connection, memory: None, _vhost: Some(vhost) }
+        Stage { broker, connection, memory: None, vhost: Some(vhost) }
+    }
+
+    /// A stage on RabbitMQ, and its URL for another process.
+    pub fn rabbitmq_with_url() -> (Stage, String) {
+        let stage = Stage::rabbitmq();
+        let url = stage.vhost.as_ref().map(|vhost| vhost.url.clone()).unwrap_or_default();
+        (stage, url)
     }
 
     /// A worker with this step, booted.

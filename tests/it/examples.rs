@@ -1,0 +1,47 @@
+//! Every example runs, prints what it says, and ends.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+/// The path of a built example: cargo builds them all before it runs the tests.
+pub fn built(name: &str) -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    let folder = tests.parent().and_then(|deps| deps.parent()).unwrap();
+    let path = folder.join("examples").join(name);
+    assert!(path.exists(), "{} is not built; run `cargo build --examples`", path.display());
+    path
+}
+
+#[track_caller]
+fn lines_of(name: &str) -> Vec<String> {
+    let output = Command::new(built(name)).env_remove("AMQP_URL").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn custom_consumer_boots_handles_and_shows_its_dead_letter() {
+    let lines = lines_of("custom_consumer");
+    assert_eq!(lines[0], "AMQP_URL is not set: this runs on the memory broker, in this process");
+    let order: Vec<&str> = lines[2..8].iter().map(|line| line.split_whitespace().nth(1).unwrap()).collect();
+    let expected = [
+        "handle-signals",
+        "connect",
+        "connect-publisher",
+        "spawn-pool",
+        "declare-dead-letters",
+        "ConsumeOrders(example.orders)",
+    ];
+    assert_eq!(order, expected);
+    let has = |text: &str| lines.iter().any(|line| line.contains(text));
+    assert!(has("order 1 by `order.web`") && has("order 3 by `order.web`"));
+    assert!(has("order 2: attempt 2 failed") && has("order 2 by `order.phone`"));
+    let dead = "in `example.orders.dead`: \"an order of three, please\", because the body is not the JSON that is wanted";
+    assert!(has(dead), "{lines:#?}");
+    assert_eq!(lines.last().unwrap(), "ended with exit code 0");
+}
+
+#[test]
+fn greetings_greets() {
+    assert_eq!(lines_of("greetings"), ["hello, memory broker"]);
+}

@@ -1,0 +1,147 @@
+//! The end: what runs finishes, what has not begun goes back, and the exit code says how it went.
+
+use crate::support::stage::{Stage, SOON};
+use crate::support::wait::eventually;
+use bootstep::{steps::SpawnPool, Consumer, Message, Outcome, Worker};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+crate::on_both!(
+    a_running_handler_finishes_and_what_has_not_begun_goes_back,
+    a_missed_deadline_is_told_and_the_message_comes_again,
+    a_handler_can_halt_the_worker_with_a_code,
+);
+
+fn a_running_handler_finishes_and_what_has_not_begun_goes_back(stage: &Stage) {
+    let (begin, begun) = sync_channel(100);
+    let (open, gate) = sync_channel::<()>(100);
+    let gate = Mutex::new(gate);
+    let consumer = Consumer::new("work", move |_: String, _: &Message| {
+        begin.send(())?;
+        gate.lock().unwrap().recv_timeout(SOON)?;
+        Ok(Outcome::Ack)
+    });
+    let mut worker = Worker::new(stage.broker.clone()).drain_within(SOON);
+    worker.steps.replace(SpawnPool::of(2)).add(consumer.prefetch(50));
+    let running = worker.start().unwrap();
+    stage.publish("work", &["x"; 30]);
+    (0..2).for_each(|_| begun.recv_timeout(SOON).unwrap());
+    running.shutdown().drain();
+    stage.until("what has not begun is back", || stage.ready("work") == 28);
+    (0..2).for_each(|_| open.send(()).unwrap());
+    assert_eq!(running.wait(), bootstep::EXIT_DRAINED);
+    assert_eq!(stage.ready("work"), 28);
+}
+
+fn a_missed_deadline_is_told_and_the_message_comes_again(stage: &Stage) {
+    let (begin, begun) = sync_channel(1);
+    let (open, gate) = sync_channel::<()>(1);
+    let gate = Mutex::new(gate);
+    let consumer = Consumer::new("stuck", move |_: String, _: &Message| {
+        begin.send(())?;
+        gate.lock().unwrap().recv_timeout(SOON)?;
+        Ok(Outcome::Ack)
+    });
+    let mut worker = Worker::new(stage.broker.clone()).drain_within(Duration::from_millis(200));
+    worker.steps.add(consumer);
+    let running = worker.start().unwrap();
+    stage.publish("stuck", &["x"]);
+    begun.recv_timeout(SOON).unwrap();
+    let asked = Instant::now();
+    assert_eq!(running.stop(), bootstep::EXIT_NOT_DRAINED);
+    assert!(asked.elapsed() < Duration::from_secs(10), "it does not wait for the handler");
+    open.send(()).unwrap();
+    assert!(stage.take("stuck", 1)[0].is_redelivered());
+}
+
+fn a_handler_can_halt_the_worker_with_a_code(stage: &Stage) {
+    let consumer = Consumer::new("brake", |word: String, _: &Message| match word.as_str() {
+        "stop" => Ok(Outcome::halt(42, "the disk is full")),
+        _ => Ok(Outcome::Ack),
+    });
+    let running = stage.start(consumer.concurrency(1).prefetch(1));
+    stage.publish("brake", &["go", "stop"]);
+    assert_eq!(running.wait(), 42);
+    assert_eq!(stage.take("brake", 1)[0].body(), b"stop");
+}
+
+#[test]
+fn five_hundred_prefetched_messages_are_handed_back_or_done_within_a_second() {
+    let stage = Stage::rabbitmq();
+    let done = Arc::new(Mutex::new(0_u32));
+    let count = done.clone();
+    let consumer = Consumer::new("bulk", move |_: String, _: &Message| {
+        *count.lock().unwrap() += 1;
+        Ok(Outcome::Ack)
+    });
+    let running = stage.start(consumer.prefetch(500));
+    stage.publish("bulk", &["x"; 2_000]);
+    eventually("it is under way", SOON, || *done.lock().unwrap() > 0);
+    assert_eq!(running.stop(), 0);
+    assert_eq!(stage.ready("bulk") + *done.lock().unwrap(), 2_000, "each is done or back, and none is both");
+}
+
+/// The example as a process, with a signal that a person or an init system would send.
+#[test]
+fn the_first_sigterm_drains_and_the_process_ends_with_zero() {
+    let (_stage, url) = Stage::rabbitmq_with_url();
+    let mut child = example(&url);
+    wait_for_line(&mut child, "connected to");
+    signal(&child, "TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn signals_work_while_the_broker_is_down() {
+    let mut child = example("amqp://127.0.0.1:1");
+    wait_for_line(&mut child, "could not connect");
+    signal(&child, "INT");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_wrong_url_and_a_wrong_password_are_told_without_the_password() {
+    let (_stage, url) = Stage::rabbitmq_with_url();
+    let refused = url.replace("guest:guest", "guest:s3cret");
+    for (url, code, expected) in
+        [("amqp://guest:s3cret@localhost/a/b", 2, "more than one `/`"), (refused.as_str(), 3, "check user name and password")]
+    {
+        let output = command(url).env("RUST_LOG", "trace").output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(code), "{text}");
+        assert!(text.contains(expected) && !text.contains("s3cret"), "{text}");
+    }
+}
+
+fn command(url: &str) -> Command {
+    let mut command = Command::new(crate::examples::built("custom_consumer"));
+    command.env("AMQP_URL", url).env("RUST_LOG", "info").stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn example(url: &str) -> std::process::Child {
+    command(url).spawn().unwrap()
+}
+
+/// Reads the log until a line tells of this, and goes on reading, so that the process never waits for us.
+#[track_caller]
+fn wait_for_line(child: &mut std::process::Child, wanted: &'static str) {
+    let (tell, told) = sync_channel(1);
+    let log = BufReader::new(child.stderr.take().unwrap());
+    std::thread::spawn(move || {
+        for line in log.lines().map_while(Result::ok) {
+            if line.contains(wanted) {
+                let _ = tell.try_send(());
+            }
+        }
+    });
+    told.recv_timeout(SOON).expect("the log tells of it");
+}
+
+fn signal(child: &std::process::Child, name: &str) {
+    let sent = Command::new("kill").arg(format!("-{name}")).arg(child.id().to_string()).status().unwrap();
+    assert!(sent.success());
+}
