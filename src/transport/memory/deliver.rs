@@ -88,7 +88,10 @@ impl State {
             match settle {
                 Settle::Reject { .. } => self.die(queue, entry, Reason::Rejected),
                 Settle::Requeue { .. } => {
-                    self.put_back(queue, entry);
+                    // A queue deleted in between takes its messages along.
+                    if let Some(queue) = self.queues.get_mut(&queue) {
+                        queue.take_back(entry);
+                    }
                     self.drop_heads_over_length(queue);
                 }
                 Settle::Ack { .. } | Settle::AckUpTo { .. } => {}

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 /// A message on a queue.
 pub(super) struct Entry {
-    /// Its place in the queue for good: a requeued message goes back to it.
+    /// Its place in the queue: what comes back goes there.
     pub sequence: u64,
     /// How often it came back unsettled.
     pub returns: u32,
@@ -63,6 +63,16 @@ impl Queueing {
             (either, other) => either.or(other),
         };
         Entry { sequence: self.last_sequence, returns: 0, expires: ttl.map(|ttl| now() + ttl), parts }
+    }
+
+    /// Takes a message that a consumer returned. A quorum queue without a delivery limit puts it last, so that its log can be
+    /// cut; this models no limit.
+    pub fn take_back(&mut self, mut entry: Entry) {
+        if self.policy.is_quorum {
+            self.last_sequence += 1;
+            entry.sequence = self.last_sequence;
+        }
+        self.put_back(entry);
     }
 
     /// Puts a message that came back to where it was.
