@@ -5,9 +5,6 @@ use crate::message::{Table, Value};
 use crate::topology::Queue;
 use std::time::Duration;
 
-/// RabbitMQ's own bound on a time to live.
-const LONGEST_TTL_MS: i64 = 4_294_967_295;
-
 /// What the arguments of a queue mean.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Policy {
@@ -52,10 +49,10 @@ pub(super) fn policy_of(queue: &Queue) -> Result<Policy, Refusal> {
     arguments.one_of("x-queue-mode", &["default", "lazy"])?;
     Ok(Policy {
         is_quorum,
-        ttl: arguments.number("x-message-ttl", LONGEST_TTL_MS)?.map(Duration::from_millis),
+        ttl: arguments.number("x-message-ttl")?.map(Duration::from_millis),
         dead_letter,
         is_at_least_once: is_safe && strategy == Some("at-least-once"),
-        max_length: arguments.number("x-max-length", i64::MAX)?.map(|most| usize::try_from(most).unwrap_or(usize::MAX)),
+        max_length: arguments.number("x-max-length")?.map(|most| usize::try_from(most).unwrap_or(usize::MAX)),
         overflow,
     })
 }
@@ -125,14 +122,11 @@ impl<'a> Arguments<'a> {
         }
     }
 
-    fn number(&self, name: &str, most: i64) -> Result<Option<u64>, Refusal> {
+    fn number(&self, name: &str) -> Result<Option<u64>, Refusal> {
         let Some(value) = self.table.get(name) else { return Ok(None) };
         let Some(number) = value.as_i64() else {
             return Err(self.invalid(name, format!("{{unacceptable_type,{}}}", type_name(value))));
         };
-        if number > most {
-            return Err(self.invalid(name, format!("{{value_too_big,{number}}}")));
-        }
         match u64::try_from(number) {
             Ok(number) => Ok(Some(number)),
             Err(_) => Err(self.invalid(name, format!("{{value_negative,{number}}}"))),

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 /// The one user that all connections are.
 const USER: &str = "guest";
-const LONGEST_EXPIRATION_MS: u64 = 4_294_967_295;
+/// RabbitMQ knows no bound; this one is 292 million years away, and can still be added to any instant.
+const LONGEST_EXPIRATION_MS: u64 = i64::MAX as u64;
 
 /// A message that has passed the checks which need no state.
 pub(super) struct Checked {
@@ -66,11 +67,12 @@ fn expiration_of(properties: &Properties) -> Result<Option<Duration>, Refusal> {
     if !rest.is_empty() {
         return invalid(format!("{{leftover_string,\"{rest}\"}}"));
     }
-    match number.parse::<i128>() {
-        Ok(number) if number < 0 => invalid(format!("{{value_negative,{number}}}")),
-        Ok(number) if number <= LONGEST_EXPIRATION_MS.into() => Ok(Some(Duration::from_millis(number as u64))),
-        _ => invalid(format!("{{value_too_big,{number}}}")),
+    if number.starts_with('-') && number.bytes().any(|digit| (b'1'..=b'9').contains(&digit)) {
+        return invalid(format!("{{value_negative,{number}}}"));
     }
+    // What is no `u64` has twenty digits or more.
+    let ms = number.trim_start_matches(['-', '+']).parse().unwrap_or(LONGEST_EXPIRATION_MS);
+    Ok(Some(Duration::from_millis(ms.min(LONGEST_EXPIRATION_MS))))
 }
 
 impl State {
