@@ -1,6 +1,7 @@
 //! The tests that see the crate as its users do: through the public API only.
 
 mod blueprint;
+mod broker;
 mod consuming;
 mod decode_errors;
 mod examples;

@@ -3,7 +3,7 @@
 use super::connection::{AmqpConnection, CALL_LIMIT};
 use super::deadline::Deadline;
 use super::{convert, fault};
-use crate::error::Error;
+use crate::error::{Error, Fault};
 use crate::message::Delivery;
 use crate::transport::{ConsumeVisit, Incoming, Settle, Source, Subscription};
 use amiquip::{Channel, Consumer, ConsumerMessage, ConsumerOptions};
@@ -96,7 +96,10 @@ impl Source for AmqpSource<'_> {
         let tag = match settle {
             Settle::Ack { tag } | Settle::AckUpTo { tag } | Settle::Reject { tag } | Settle::Requeue { tag } => tag,
         };
-        let shell = self.shells.take(tag).expect("a delivery is settled once: the ledger sees to it");
+        // The ledger settles each once; a tool with an inbox of its own may err.
+        let Some(shell) = self.shells.take(tag) else {
+            return Err(Error::new(Fault::Mismatch, format!("delivery tag {tag} is not known, or settled already")));
+        };
         let channel = self.channel;
         let sent = self.deadline.within(CALL_LIMIT, || match settle {
             Settle::Ack { .. } => shell.ack(channel),
