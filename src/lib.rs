@@ -1,4 +1,115 @@
 //! A synchronous, thread-based worker for RabbitMQ.
+//!
+//! A worker boots from a *blueprint* of dependency-ordered *steps* (connect, spawn the pool, declare dead letters, then consumer
+//! steps), starts one blocking intake thread per queue, feeds a pool of threads that run handlers, and gets every outcome back
+//! over a channel. No async runtime.
+//!
+//! ```no_run
+//! use bootstep::{Broker, Consumer, Outcome, Worker};
+//! use std::process::ExitCode;
+//!
+//! fn main() -> ExitCode {
+//!     let mut worker = Worker::new(Broker::from_env());
+//!     worker.steps.add(Consumer::new("greetings", |text: String, _| {
+//!         println!("hello, {text}");
+//!         Ok(Outcome::Ack)
+//!     }));
+//!     worker.run()
+//! }
+//! ```
+//!
+//! # The data path
+//!
+//! ```text
+//! broker ─▶ intake thread ─▶ pool thread: decode ▶ handle ▶ decide ─▶ intake thread: ledger ▶ settle ─▶ broker
+//!           (owns the channel) (never touches the broker)   │           (the only place a message leaves by)
+//!                                                           └─ what it publishes ─▶ publisher thread: confirm ─▶ back to the ledger
+//! ```
+//!
+//! What becomes of a message is its handler's last line, an [`Outcome`]. `Err` or a panic is a failed attempt:
+//!
+//! | outcome | what is done, in this order |
+//! |---|---|
+//! | [`Ack`](Outcome::Ack) | what the handler published is confirmed; then ack |
+//! | [`Retry`](Outcome::Retry), `Err`, a panic | published to `<queue>.retry.<delay>`, confirmed, then ack; from there the broker brings it back. After the last delay: archive |
+//! | [`Archive`](Outcome::Archive) | published to `<queue>.archive`, confirmed, then ack |
+//! | [`Reject`](Outcome::Reject), undecodable | `basic.reject` if the queue's dead-letter exchange and a queue on it are declared here; else published to `<queue>.dead`, confirmed, then ack |
+//! | [`Requeue`](Outcome::Requeue) | `basic.nack` with requeue |
+//! | [`Halt`](Outcome::Halt) | requeue or ack; then the worker drains and ends with the code |
+//!
+//! While a queue around it refuses a message (full, missing, an alarm), the original stays on its queue, unsettled, and moving it
+//! is tried again with growing delays.
+//!
+//! # Invariants
+//!
+//! 1. A message leaves the worker only through the [`Ledger`], once. Every delivery is identified by epoch (one opening of one
+//!    channel) and tag; an outcome from an earlier epoch is dropped and counted, never sent.
+//! 2. Publish, wait for the confirm, then ack. A crash in between repeats a message; the other order would lose it.
+//! 3. Every queue in the process is bounded; backpressure is the broker's prefetch.
+//! 4. Handlers run on pool threads (or, where a consumer says so, on its intake thread), under no lock of ours; a panic is
+//!    caught and is a failed attempt.
+//! 5. A transport knows nothing of retries, archives, outcomes or steps.
+//! 6. Nothing waits without a deadline: not a connect, a call, a publish, a confirm, a close, or a drain.
+//! 7. Steps are started and stopped by one thread; `stop` exactly once for each `start` that succeeded. Stopping a thread means
+//!    dropping what it reads from.
+//! 8. Nothing in [`steps`] uses what a user's step could not use.
+//! 9. No body, password or credential is ever logged.
+//!
+//! Delivery is at-least-once: whatever fails, a message is on its queue, waiting for its retry, in the archive, in the dead
+//! letters, or done. One hop is weaker, because RabbitMQ promises less there: from a *classic* retry queue back to its main queue
+//! a message can be lost when the broker is killed, or when the main queue does not exist at that moment
+//! (<https://www.rabbitmq.com/docs/dlx#safety>). Quorum queues are dead-lettered at-least-once; declare the main queue
+//! with [`Queue::quorum`], and its retry queues are as well.
+//!
+//! # One blueprint, and what restarts
+//!
+//! When a step fails while running, the worker stops, in reverse order, everything that stands on it, and starts it again with
+//! growing delays. The pool does not require the connection, so running handlers do not notice a reconnect. The publishing
+//! connection is nobody's requirement: when it is lost, consuming goes on and publishes wait. A closed channel or a cancelled
+//! consumer is mended by that consumer alone. `mingle` and `gossip`, which Celery has, do not exist: workers need no knowledge of
+//! each other. See [`Step`] and [`Blueprint`].
+//!
+//! At boot, a broker that does not answer is tried again, at most a second apart, for ever or up to
+//! [`Worker::boot_within`]; a refused login, a missing virtual host, other arguments (406) end the boot with an error that names
+//! the step.
+//!
+//! # Testing without a broker
+//!
+//! [`MemoryBroker`] is a broker in this process, with RabbitMQ's semantics or a refusal, and a clock that the test turns:
+//!
+//! ```
+//! use bootstep::{Broker, Consumer, MemoryBroker, Outcome, Publication, Worker};
+//! use std::time::Duration;
+//!
+//! let memory = MemoryBroker::new();
+//! let mut worker = Worker::new(Broker::from(&memory));
+//! worker.steps.add(Consumer::new("jobs", |_job: String, message| match message.attempt() {
+//!     1 => Ok(Outcome::retry("not today").after(Duration::from_secs(3600))),
+//!     _ => Ok(Outcome::archive("seen twice")),
+//! }));
+//! let running = worker.start()?;
+//! memory.publish(Publication::new("", "jobs", "paint the fence"))?;
+//! // Waits until nothing is left to do, and turns the clock to each retry that is due.
+//! memory.drain(Duration::from_secs(10))?;
+//! assert_eq!(memory.bodies("jobs.archive"), [b"paint the fence"]);
+//! assert_eq!(running.stop(), 0);
+//! # Ok::<(), bootstep::Error>(())
+//! ```
+//!
+//! # The code map
+//!
+//! `src/` holds nouns, the machinery; `steps/` holds verbs, what the worker does when it boots. In reading order, lowest layer
+//! first; an import never goes up:
+//!
+//! | where | what |
+//! |---|---|
+//! | `error`, `message`, `outcome`, `retry`, `clock`, `topology`, `ledger`, `shutdown`, `logging` | values and pure rules |
+//! | `delivered`, `decode`, `layout` | a message as a handler meets it, its body, and where it goes when it is moved |
+//! | `transport/` | the private contract, and its two flavours `amqp/` and `memory/` |
+//! | `broker` | [`Broker`] and [`Connection`]: what the rest sees of a transport |
+//! | `handler`, `pool`, `publisher`, `consumer`, `intake` | the data path above |
+//! | `context`, `step`, `blueprint`, `supervisor`, `worker` | boot, restart, end |
+//! | [`steps`] | the shipped steps, each a template to copy |
 
 extern crate self as bootstep;
 
@@ -50,3 +161,8 @@ pub use topology::{Binding, Exchange, ExchangeKind, Queue, Topology};
 pub use transport::memory::MemoryBroker;
 pub use transport::QueueStatus;
 pub use worker::{Running, Worker, EXIT_BOOT, EXIT_CONFIG, EXIT_DRAINED, EXIT_NOT_DRAINED};
+
+/// The README's examples are compiled with the documentation's.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
