@@ -28,6 +28,13 @@ struct Wish {
     code: Option<u8>,
 }
 
+impl PartialEq for Shutdown {
+    /// Whether both stop the same worker.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
 impl Shutdown {
     pub(crate) fn new() -> Self {
         Shutdown(Arc::new(Shared { wish: Mutex::default(), wake: crossbeam_channel::bounded(1) }))

@@ -56,7 +56,7 @@ impl Worker {
         worker
             .steps
             // First, so that Ctrl-C works while the broker is away at boot.
-            .add(steps::HandleSignals)
+            .add(steps::HandleSignals::default())
             .add(steps::Connect::default())
             .add(steps::ConnectPublisher::default())
             .add(steps::SpawnPool::default())

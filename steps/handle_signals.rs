@@ -8,7 +8,9 @@ use std::sync::{Mutex, Once, PoisonError};
 ///
 /// A process has one handler of Ctrl-C: it is registered once, and acts for every worker that runs.
 #[derive(Default)]
-pub struct HandleSignals;
+pub struct HandleSignals {
+    worker: Option<Shutdown>,
+}
 
 impl HandleSignals {
     /// The step's name, for `requires`.
@@ -25,16 +27,18 @@ impl Step for HandleSignals {
     }
 
     fn start(&mut self, ctx: &mut Context) -> Result<(), BoxError> {
-        let mut workers = WORKERS.lock().unwrap_or_else(PoisonError::into_inner);
-        // A second signal while the worker before this one still drains is for that one too.
-        workers.retain(|worker| !worker.is_asked());
-        workers.push(ctx.shutdown());
+        let worker = ctx.shutdown();
+        WORKERS.lock().unwrap_or_else(PoisonError::into_inner).push(worker.clone());
+        self.worker = Some(worker);
         REGISTERED.call_once(register);
         Ok(())
     }
 
     fn stop(&mut self, _ctx: &mut Context, _stop: Stop) {
-        // The worker has asked for its end; it goes from the list when the next one comes.
+        // The first step to start is the last to stop: until here a second signal is still heard.
+        if let Some(ended) = self.worker.take() {
+            WORKERS.lock().unwrap_or_else(PoisonError::into_inner).retain(|worker| *worker != ended);
+        }
     }
 }
 

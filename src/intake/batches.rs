@@ -66,6 +66,11 @@ impl Batches {
         &self.finished
     }
 
+    /// Whether the pool has nothing of ours.
+    pub fn is_empty(&self) -> bool {
+        self.out.is_empty()
+    }
+
     /// Whether something waits behind a message that may turn out slow.
     pub fn may_be_overdue(&self) -> bool {
         self.out.iter().any(|out| out.deliveries.len() > 1)

@@ -23,6 +23,10 @@ const MOST_ACKS: usize = 64;
 /// Acks that wait for an earlier message go one by one after this.
 const SCATTERED_ACKS: Duration = Duration::from_millis(1);
 
+/// The pool does not tell when a thread is free: how soon to look again.
+const SEAT_SOON: Duration = Duration::from_millis(5);
+const SEAT_LATER: Duration = Duration::from_millis(50);
+
 /// How many deliveries are read before anything else gets its turn.
 const READ_AT_ONCE: usize = 256;
 
@@ -307,8 +311,11 @@ impl<'a> Desk<'a> {
     fn longest_wait(&self, scattered: bool) -> Duration {
         if scattered {
             SCATTERED_ACKS
+        } else if self.seat_wanted && self.batches.is_empty() {
+            SEAT_SOON
         } else if self.seat_wanted || self.publishing.has_unsent() {
-            Duration::from_millis(5)
+            // Most likely a batch of ours ends first, and that wakes us.
+            SEAT_LATER
         } else if self.draining.is_some() || self.batches.may_be_overdue() {
             OVERDUE
         } else {

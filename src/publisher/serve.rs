@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 /// Published and not yet confirmed at the same time.
 const WINDOW: usize = 256;
 
+/// Bytes of bodies on their way, so that amiquip's write buffer (16 MiB) never fills and blocks us during an alarm.
+const WINDOW_BYTES: usize = 4 << 20;
+
 /// A confirm that takes longer means that the connection is no good (an alarm excepted).
 const CONFIRM_LIMIT: Duration = Duration::from_secs(30);
 
@@ -25,6 +28,7 @@ pub(super) struct State {
     /// Published over a channel that is gone, and not confirmed: first in line, in their order.
     again: VecDeque<Request>,
     open: BTreeMap<u64, (Request, Instant)>,
+    open_bytes: usize,
     /// Exchanges that were there when they were first published to over this connection.
     known: HashSet<String>,
     /// How many are published one by one, because one of them made the broker close the channel.
@@ -45,6 +49,7 @@ impl State {
         let ended = connection.visit_outlet(Serve { state: self, connection, requests, orders });
         let ended = ended.unwrap_or_else(Ended::Lost);
         let open = std::mem::take(&mut self.open);
+        self.open_bytes = 0;
         let alone = open.len() == 1;
         for (request, _) in open.into_values().rev() {
             self.again.push_front(request);
@@ -88,7 +93,9 @@ impl State {
     }
 
     fn has_room(&self) -> bool {
-        self.open.len() < if self.cautious > 0 { 1 } else { WINDOW }
+        // One message is always let through, however large.
+        let window = if self.cautious > 0 { 1 } else { WINDOW };
+        self.open.is_empty() || (self.open.len() < window && self.open_bytes < WINDOW_BYTES)
     }
 }
 
@@ -170,6 +177,7 @@ fn fill<O: Outlet>(
         }
         match outlet.publish(&request.publication) {
             Ok(sequence) => {
+                state.open_bytes += request.publication.body().len();
                 state.open.insert(sequence, (request, Instant::now()));
             }
             Err(err) => {
@@ -187,6 +195,7 @@ fn settle(state: &mut State, taken: &mut Vec<(u64, Taken)>) {
     for (sequence, answer) in taken.drain(..) {
         state.cautious = state.cautious.saturating_sub(1);
         if let Some((request, _)) = state.open.remove(&sequence) {
+            state.open_bytes -= request.publication.body().len();
             request.answer(answer);
         }
     }

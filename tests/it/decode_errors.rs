@@ -14,7 +14,8 @@ crate::on_both!(
 );
 
 fn json(queue: impl Into<Queue>) -> Consumer {
-    Consumer::new(queue, |_: Json<u32>, _: &Message| Ok(Outcome::Ack))
+    // One at a time, so that the dead letters lie in the order of the messages.
+    Consumer::new(queue, |_: Json<u32>, _: &Message| Ok(Outcome::Ack)).concurrency(1)
 }
 
 fn all_properties() -> Properties {
@@ -38,7 +39,7 @@ fn assert_dead(message: &Message, body: &[u8], reason: &str) {
 }
 
 fn undecodable_messages_lie_in_the_dead_letters_byte_for_byte(stage: &Stage) {
-    let _running = stage.start(json("numbers").concurrency(1));
+    let _running = stage.start(json("numbers"));
     let body = b"{ \xff\x00 not json".to_vec();
     let sent = Publication::new("", "numbers", body.clone()).with(all_properties());
     stage.send(&[sent, Publication::new("", "numbers", "7"), Publication::new("", "numbers", "")]).unwrap();
@@ -123,7 +124,7 @@ fn a_hook_sees_what_was_not_decoded(stage: &Stage) {
         }
     }
     let (tell, told) = std::sync::mpsc::sync_channel(16);
-    let _running = stage.start(json("hooked").hook(Tell(tell)).concurrency(1));
+    let _running = stage.start(json("hooked").hook(Tell(tell)));
     stage.publish("hooked", &["1", "x"]);
     let lines: Vec<String> = (0..4).map(|_| told.recv_timeout(crate::support::stage::SOON).unwrap()).collect();
     assert_eq!(lines, ["begin 1", "end ack", "begin x", "failed the body"]);
