@@ -54,7 +54,13 @@ fn a_rejected_message_tells_of_its_death(bench: &Bench) {
     assert_eq!((message.exchange(), message.routing_key(), text(&message).as_str()), ("", dead.as_str(), "body"));
     assert_eq!(message.properties().content_type.as_deref(), Some("text/plain"));
     assert_eq!(message.properties().delivery_mode, Some(2));
-    assert!(!message.is_redelivered());
+    // 4.0 says of a dead letter on a quorum queue that it was delivered before; 3.10 and classic queues do not.
+    assert!(!message.is_redelivered() || is_rabbitmq_4(bench));
+}
+
+/// RabbitMQ 4.0 differs from 3.10 in a few ways, each written down where it shows.
+fn is_rabbitmq_4(bench: &Bench) -> bool {
+    bench.connection.server().starts_with("RabbitMQ 4")
 }
 
 fn a_dead_letter_keeps_its_key_unless_the_queue_names_one(bench: &Bench) {
@@ -140,7 +146,8 @@ fn a_dead_letter_tells_of_all_its_keys_and_drops_copies_for_a_key_of_the_queues(
 
     let message = bench.take_one(&dead);
     assert_eq!(deaths(&message), [death(1, "rejected", &queue, "", &[&queue, &copied])]);
-    assert_eq!(message.header("CC"), None);
+    // 3.10 takes the header away where the queue names a key; 4.0 leaves it.
+    assert!(message.header("CC").is_none() || is_rabbitmq_4(bench));
     bench.assert_holds(&copied, &["body"]);
 }
 
