@@ -19,6 +19,7 @@ use crate::topology::Topology;
 use crate::transport::{ConsumeVisit, Source, Subscription};
 use crossbeam_channel::{Receiver, Sender};
 use mending::Backoff;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -83,7 +84,11 @@ impl Intake {
             .name(format!("intake {queue}"))
             .spawn(move || {
                 let _alive: Sender<()> = alive;
-                thread.run();
+                let connection = thread.around.connection.clone();
+                if std::panic::catch_unwind(AssertUnwindSafe(|| thread.run())).is_err() {
+                    // Our own bug; a queue that nobody consumes in silence would be worse than a restart.
+                    connection.tell_lost(&Error::new(Fault::Lost, "an intake thread panicked; please report this"));
+                }
             })
             .map_err(|err| Error::new(Fault::Step, format!("no thread could be started for `{queue}`")).because(err))?;
         // The calls inside have deadlines of their own, shorter than this one together.

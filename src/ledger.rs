@@ -130,13 +130,6 @@ impl Ledger {
         self.stale
     }
 
-    /// The tags that nobody has decided about.
-    pub fn undecided(&self) -> impl Iterator<Item = u64> + '_ {
-        let first_tag = self.first_tag;
-        let out = self.entries.iter().enumerate().filter(|(_, state)| **state == State::Out);
-        out.map(move |(place, _)| first_tag + place as u64)
-    }
-
     /// Takes an event in and appends what to tell the broker.
     pub fn apply(&mut self, event: Event, commands: &mut Vec<Command>) {
         match event {

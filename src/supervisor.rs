@@ -3,10 +3,12 @@
 use crate::blueprint::Blueprint;
 use crate::context::{Context, Report};
 use crate::error::{BoxError, Error, Fault};
+use crate::handler::{chain, words_of};
 use crate::shutdown::{Shutdown, Urgency};
 use crate::step::{Step, Stop};
 use crossbeam_channel::{select, Receiver, Sender};
 use std::hash::{BuildHasher, RandomState};
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::time::{Duration, Instant};
 
 /// Between attempts to reach a broker that does not answer.
@@ -119,7 +121,8 @@ impl Supervisor {
         let state = &mut states[place];
         state.incarnation += 1;
         self.context.enter(&state.name, state.incarnation);
-        match self.steps[place].start(&mut self.context) {
+        let started = catch_unwind(AssertUnwindSafe(|| self.steps[place].start(&mut self.context)));
+        match started.unwrap_or_else(|panic| Err(format!("it panicked: {}", words_of(&*panic)).into())) {
             Ok(()) => {
                 if state.failures > 0 {
                     log::info!("step `{}` runs again", state.name);
@@ -168,7 +171,7 @@ impl Supervisor {
         let delay = jittered((FIRST_DELAY * (1 << state.failures.min(10))).min(longest));
         state.failures += 1;
         state.not_before = self.context.broker().clock().now() + delay;
-        log::warn!("step `{}` failed: {}; it starts again in {delay:?}", state.name, crate::handler::chain(err));
+        log::warn!("step `{}` failed: {}; it starts again in {delay:?}", state.name, chain(err));
     }
 
     fn wait(&mut self, states: &mut [State], until: Option<Instant>) {
@@ -209,7 +212,9 @@ impl Supervisor {
         if let Stop::Drain { deadline } = stop {
             self.context.wait_drained(&state.name, deadline);
         }
-        self.steps[place].stop(&mut self.context, stop);
+        if catch_unwind(AssertUnwindSafe(|| self.steps[place].stop(&mut self.context, stop))).is_err() {
+            log::error!("step `{}` panicked while it stopped; the others are stopped all the same", state.name);
+        }
         self.context.withdraw(&state.name, if stop == Stop::Now { Duration::ZERO } else { RESTART_LIMIT });
     }
 }

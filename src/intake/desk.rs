@@ -108,7 +108,9 @@ impl<'a> Desk<'a> {
 
     fn read_deliveries<S: Source>(&mut self, source: &mut S) -> Result<bool, Ended> {
         for read in 0..READ_AT_ONCE {
-            if self.cancelled {
+            // A handler on this thread takes its time; an order must not wait for all that is ready.
+            let ordered = self.thread.consumer.runs_on_intake_thread() && !self.thread.orders.is_empty();
+            if self.cancelled || ordered {
                 return Ok(read > 0);
             }
             match source.receiver().try_recv() {
@@ -134,9 +136,10 @@ impl<'a> Desk<'a> {
                 self.cancelled = true;
                 Ok(())
             }
+            // Settle nothing more on this channel: an ack after the broker's cancel can cost the whole connection.
             Incoming::Cancelled if self.draining.is_some() => {
-                self.cancelled = true;
-                Ok(())
+                self.thread.clean.store(self.ledger.unsettled() == 0, Ordering::Release);
+                Err(Ended::Told)
             }
             Incoming::Cancelled => Err(Ended::Channel(Error::new(
                 Fault::NotFound,

@@ -164,6 +164,25 @@ fn a_step_that_fails_at_boot_stops_those_before_it_in_reverse_and_is_named() {
 }
 
 #[test]
+fn a_step_that_panics_is_a_step_that_fails() {
+    struct Panics;
+    impl Step for Panics {
+        fn name(&self) -> Cow<'_, str> {
+            "shaky".into()
+        }
+        fn start(&mut self, _ctx: &mut Context) -> Result<(), BoxError> {
+            panic!("the floor gave way")
+        }
+    }
+    let story = Story::default();
+    let mut worker = bare();
+    worker.steps.add(Told::new("a", &[], &story)).add(Panics);
+    let err = worker.start().map(drop).unwrap_err();
+    assert_eq!(err.to_string(), "step `shaky` did not start: it panicked: the floor gave way");
+    assert_eq!(*story.lock().unwrap(), ["start a", "stop a"]);
+}
+
+#[test]
 fn a_stopped_worker_stops_each_step_once_in_reverse() {
     let story = Story::default();
     let mut worker = bare();
