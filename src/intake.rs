@@ -76,6 +76,7 @@ impl Intake {
             around: around.clone(),
             orders,
             ready: Some(ready),
+            declared_again: None,
             clean: Arc::new(AtomicBool::new(true)),
         };
         let clean = thread.clean.clone();
@@ -126,6 +127,8 @@ struct Thread {
     subscription: Subscription,
     around: Surroundings,
     orders: Receiver<Control>,
+    /// When the queue was last found missing and declared again.
+    declared_again: Option<Instant>,
     /// Cleared when a drain leaves something unsettled.
     clean: Arc<AtomicBool>,
     /// Whom to tell how the first attempt to consume went.
@@ -155,6 +158,9 @@ impl Thread {
                 Err(err) if self.ready.is_some() => return self.tell_ready(Err(err)),
                 Ok(Ended::Channel(err)) | Err(err) => err,
             };
+            if err.fault() == Fault::NotFound && self.declare_again(&err) {
+                continue;
+            }
             let delay = backoff.next_delay();
             log::warn!("`{queue}`: {err}; {}; trying again in {delay:?}", mending::remedy(&err));
             crossbeam_channel::select! {
@@ -163,6 +169,19 @@ impl Thread {
                 recv(self.around.clock.after(delay)) -> _ => {}
             }
         }
+    }
+
+    /// A queue of ours that somebody deleted is declared again at once: what waits for its retry has nowhere else to go, and a
+    /// classic retry queue drops what comes due while its main queue is missing.
+    fn declare_again(&mut self, err: &Error) -> bool {
+        let queue = self.consumer.queue();
+        if queue.passive || self.declared_again.is_some_and(|last| last.elapsed() < Duration::from_secs(1)) {
+            return false;
+        }
+        self.declared_again = Some(Instant::now());
+        log::warn!("`{}`: {err}; it is declared again", queue.name);
+        let declared = self.around.connection.declare_queue(queue);
+        declared.map_err(|err| log::warn!("{err}")).is_ok()
     }
 
     fn tell_ready(&mut self, result: Result<(), Error>) {

@@ -5,7 +5,7 @@
 //! coalesced without touching anybody else's message: with tags 1 ack, 2 reject, 3 ack, an `ack up to 3` sent before the
 //! `reject 2` would lose message 2.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 
 /// A delivery's name in this process: tags and channel numbers start anew with every channel, the epoch never does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -93,26 +93,22 @@ enum State {
     Publishing(u32, Verdict),
     /// To be acked at the next flush.
     AckDue,
-    /// The broker has been told.
-    Settled,
 }
 
 /// The deliveries of one epoch: one opening of one channel.
 #[derive(Debug)]
 pub struct Ledger {
     epoch: u64,
-    /// The tag of the first entry; tags on a channel have no gaps.
-    first_tag: u64,
-    entries: VecDeque<State>,
+    /// What the broker still counts as ours, and nothing else: one slow message must not make this grow.
+    unsettled: BTreeMap<u64, State>,
     acks_due: usize,
-    unsettled: usize,
     stale: u64,
 }
 
 impl Ledger {
     /// A ledger for a channel that has delivered nothing yet.
     pub fn new(epoch: u64) -> Self {
-        Ledger { epoch, first_tag: 1, entries: VecDeque::new(), acks_due: 0, unsettled: 0, stale: 0 }
+        Ledger { epoch, unsettled: BTreeMap::new(), acks_due: 0, stale: 0 }
     }
 
     /// How many acks the next flush could send.
@@ -122,7 +118,7 @@ impl Ledger {
 
     /// How many messages the broker still counts as ours.
     pub fn unsettled(&self) -> usize {
-        self.unsettled
+        self.unsettled.len()
     }
 
     /// How many events came for another epoch, or for a message that had left already: dropped, never sent.
@@ -133,7 +129,9 @@ impl Ledger {
     /// Takes an event in and appends what to tell the broker.
     pub fn apply(&mut self, event: Event, commands: &mut Vec<Command>) {
         match event {
-            Event::Delivered { tag } => self.delivered(tag),
+            Event::Delivered { tag } => {
+                self.unsettled.insert(tag, State::Out);
+            }
             Event::Decided { ticket, publishes, verdict } => match self.state_of(ticket) {
                 Some(state @ State::Out) if publishes > 0 => *state = State::Publishing(publishes, verdict),
                 Some(State::Out) => self.leave(ticket.tag, verdict, commands),
@@ -142,7 +140,7 @@ impl Ledger {
             Event::Confirmed { ticket } => match self.state_of(ticket).copied() {
                 Some(State::Publishing(1, verdict)) => self.leave(ticket.tag, verdict, commands),
                 Some(State::Publishing(missing, verdict)) => {
-                    self.set(ticket.tag, State::Publishing(missing - 1, verdict));
+                    self.unsettled.insert(ticket.tag, State::Publishing(missing - 1, verdict));
                 }
                 _ => self.stale += 1,
             },
@@ -158,86 +156,50 @@ impl Ledger {
         }
     }
 
-    fn delivered(&mut self, tag: u64) {
-        if self.entries.is_empty() {
-            self.first_tag = tag;
-        }
-        debug_assert_eq!(tag, self.first_tag + self.entries.len() as u64, "tags on a channel have no gaps");
-        self.entries.push_back(State::Out);
-        self.unsettled += 1;
-    }
-
     fn leave(&mut self, tag: u64, verdict: Verdict, commands: &mut Vec<Command>) {
         match verdict {
             Verdict::Ack => {
                 self.acks_due += 1;
-                return self.set(tag, State::AckDue);
+                self.unsettled.insert(tag, State::AckDue);
+                return;
             }
             // Sent at once, and so before any ack that passes it.
             Verdict::Reject => commands.push(Command::Reject { tag }),
             Verdict::Requeue => commands.push(Command::Requeue { tag }),
         }
-        self.unsettled -= 1;
-        self.set(tag, State::Settled);
-        self.forget_settled();
+        self.unsettled.remove(&tag);
     }
 
-    /// Sends one ack for the longest settled prefix that ends in an ack.
+    /// Sends one ack for all that are due before the first message that is still out.
     fn flush(&mut self, commands: &mut Vec<Command>) {
-        if self.acks_due == 0 {
-            return;
+        let (mut last, mut acks) = (0, 0);
+        while let Some(first) = self.unsettled.first_entry().filter(|first| *first.get() == State::AckDue) {
+            // The last of them is due itself, so the tag named is unsettled at the broker.
+            last = first.remove_entry().0;
+            acks += 1;
         }
-        let (mut prefix, mut acks) = (0, 0);
-        for (place, state) in self.entries.iter().enumerate() {
-            match state {
-                State::AckDue => (prefix, acks) = (place + 1, acks + 1),
-                State::Settled => {}
-                State::Out | State::Publishing(..) => break,
-            }
+        self.acks_due -= acks;
+        match acks {
+            0 => {}
+            1 => commands.push(Command::Ack { tag: last }),
+            _ => commands.push(Command::AckUpTo { tag: last }),
         }
-        if acks > 0 {
-            // The prefix ends in an ack that is due, so the tag named is itself unsettled at the broker.
-            let tag = self.first_tag + prefix as u64 - 1;
-            commands.push(if acks == 1 { Command::Ack { tag } } else { Command::AckUpTo { tag } });
-            self.entries.drain(..prefix);
-            self.first_tag += prefix as u64;
-            self.acks_due -= acks;
-            self.unsettled -= acks;
-        }
-        self.forget_settled();
     }
 
     fn flush_scattered(&mut self, commands: &mut Vec<Command>) {
-        for (place, state) in self.entries.iter_mut().enumerate() {
-            if self.acks_due == 0 {
-                break;
-            }
+        if self.acks_due == 0 {
+            return;
+        }
+        self.unsettled.retain(|tag, state| {
             if *state == State::AckDue {
-                commands.push(Command::Ack { tag: self.first_tag + place as u64 });
-                *state = State::Settled;
-                self.acks_due -= 1;
-                self.unsettled -= 1;
+                commands.push(Command::Ack { tag: *tag });
             }
-        }
-    }
-
-    fn forget_settled(&mut self) {
-        while self.entries.front() == Some(&State::Settled) {
-            self.entries.pop_front();
-            self.first_tag += 1;
-        }
+            *state != State::AckDue
+        });
+        self.acks_due = 0;
     }
 
     fn state_of(&mut self, ticket: Ticket) -> Option<&mut State> {
-        if ticket.epoch != self.epoch {
-            return None;
-        }
-        let place = ticket.tag.checked_sub(self.first_tag)?;
-        self.entries.get_mut(usize::try_from(place).ok()?)
-    }
-
-    fn set(&mut self, tag: u64, state: State) {
-        let place = usize::try_from(tag - self.first_tag).expect("a tag that is out lies within memory");
-        self.entries[place] = state;
+        (ticket.epoch == self.epoch).then(|| self.unsettled.get_mut(&ticket.tag)).flatten()
     }
 }

@@ -71,10 +71,23 @@ impl<'a> Desk<'a> {
                 Ok(()) => {}
                 Err(ended) => {
                     self.close();
-                    return ended;
+                    return self.as_told(ended);
                 }
             }
         }
+    }
+
+    /// However the channel goes while draining, that was the end: consuming anew would take in new messages.
+    fn as_told(&self, ended: Ended) -> Ended {
+        if self.draining.is_none() {
+            return ended;
+        }
+        let left = self.ledger.unsettled();
+        if left > 0 {
+            self.thread.clean.store(false, Ordering::Release);
+            log::warn!("`{}`: {left} messages were not settled and will be delivered again", self.queue);
+        }
+        Ended::Told
     }
 
     /// Takes all that is ready, hands out, settles, and waits if there was nothing.
@@ -91,7 +104,8 @@ impl<'a> Desk<'a> {
         self.hand_out();
         self.publishing.submit();
         let flush_at = (usize::from(self.thread.subscription.prefetch) / 4).clamp(1, MOST_ACKS);
-        if !busy || self.ledger.acks_due() >= flush_at || self.draining.is_some() {
+        let on_this_thread = self.thread.consumer.runs_on_intake_thread();
+        if !busy || on_this_thread || self.ledger.acks_due() >= flush_at || self.draining.is_some() {
             self.apply(Event::Flush);
             // What is due and not in the prefix stands behind a slow message; half a prefetch of that would starve us.
             if self.ledger.acks_due() >= 2 * flush_at {
@@ -107,10 +121,11 @@ impl<'a> Desk<'a> {
     }
 
     fn read_deliveries<S: Source>(&mut self, source: &mut S) -> Result<bool, Ended> {
+        let began = Instant::now();
+        let on_this_thread = self.thread.consumer.runs_on_intake_thread();
         for read in 0..READ_AT_ONCE {
-            // A handler on this thread takes its time; an order must not wait for all that is ready.
-            let ordered = self.thread.consumer.runs_on_intake_thread() && !self.thread.orders.is_empty();
-            if self.cancelled || ordered {
+            // A handler on this thread takes its time; orders and acks must not wait for all that is ready.
+            if self.cancelled || (on_this_thread && read > 0 && began.elapsed() > SCATTERED_ACKS) {
                 return Ok(read > 0);
             }
             match source.receiver().try_recv() {
@@ -137,10 +152,7 @@ impl<'a> Desk<'a> {
                 Ok(())
             }
             // Settle nothing more on this channel: an ack after the broker's cancel can cost the whole connection.
-            Incoming::Cancelled if self.draining.is_some() => {
-                self.thread.clean.store(self.ledger.unsettled() == 0, Ordering::Release);
-                Err(Ended::Told)
-            }
+            Incoming::Cancelled if self.draining.is_some() => Err(Ended::Told),
             Incoming::Cancelled => Err(Ended::Channel(Error::new(
                 Fault::NotFound,
                 "the broker cancelled the consumer (queue deleted or moved, or a message held too long)",
@@ -224,7 +236,7 @@ impl<'a> Desk<'a> {
     }
 
     fn settle<S: Source>(&mut self, source: &mut S) -> Result<(), Ended> {
-        for command in self.commands.drain(..) {
+        for command in std::mem::take(&mut self.commands) {
             let settle = match command {
                 Command::Ack { tag } => Settle::Ack { tag },
                 Command::AckUpTo { tag } => Settle::AckUpTo { tag },
@@ -232,8 +244,9 @@ impl<'a> Desk<'a> {
                 Command::Requeue { tag } => Settle::Requeue { tag },
             };
             if let Err(err) = source.settle(settle) {
-                // What ended the channel is on the receiver, if the connection lives; there it is told apart.
-                return Err(self_explained(source, err));
+                // What ended the channel is on the receiver, if the connection lives; there it is told apart. After our own
+                // cancel the receiver has ended, which says nothing about the connection, and nobody may be asked to close it.
+                return Err(if self.cancelled { Ended::Told } else { self_explained(source, err) });
             }
         }
         Ok(())
@@ -265,12 +278,7 @@ impl<'a> Desk<'a> {
     fn check_drained(&mut self) -> Result<(), Ended> {
         match self.draining {
             Some(_) if self.ledger.unsettled() == 0 => Err(Ended::Told),
-            Some(due) if Instant::now() >= due => {
-                self.thread.clean.store(false, Ordering::Release);
-                let left = self.ledger.unsettled();
-                log::warn!("`{}`: {left} messages were not settled at the deadline and will be delivered again", self.queue);
-                Err(Ended::Told)
-            }
+            Some(due) if Instant::now() >= due => Err(Ended::Told),
             _ => Ok(()),
         }
     }

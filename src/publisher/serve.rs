@@ -120,10 +120,16 @@ impl PublishVisit for Serve<'_> {
                 outlet.read(raw, &mut taken);
             }
             settle(state, &mut taken);
-            if let Err(err) = fill(state, connection, requests, outlet) {
-                return Ended::Lost(err);
+            if note_alarm(&mut alarm, outlet.blocked()) {
+                // The broker did not read from us for so long: only from now on is a missing confirm a sign of anything.
+                state.open.values_mut().for_each(|(_, since)| *since = Instant::now());
             }
-            note_alarm(&mut alarm, outlet.blocked());
+            // In an alarm the broker reads nothing from us: what we sent would only fill buffers.
+            if alarm.is_none() {
+                if let Err(err) = fill(state, connection, requests, outlet) {
+                    return Ended::Lost(err);
+                }
+            }
             let idle = state.open.is_empty();
             match ending {
                 Some(due) if idle || Instant::now() >= due => return Ended::Ordered(Order::End { due }),
@@ -133,7 +139,7 @@ impl PublishVisit for Serve<'_> {
                 _ => {}
             }
             // With a full window nothing more is taken in: then the request channel fills, and its senders wait.
-            let inbox = if state.has_room() { requests } else { &never };
+            let inbox = if state.has_room() && alarm.is_none() { requests } else { &never };
             select! {
                 recv(outlet.receiver()) -> raw => match raw {
                     Ok(raw) => outlet.read(raw, &mut taken),
@@ -205,7 +211,9 @@ fn is_overdue(state: &State) -> bool {
     state.open.first_key_value().is_some_and(|(_, (_, since))| since.elapsed() > CONFIRM_LIMIT)
 }
 
-fn note_alarm(known: &mut Option<String>, now: Option<String>) {
+/// Whether an alarm has just ended.
+fn note_alarm(known: &mut Option<String>, now: Option<String>) -> bool {
+    let ended = known.is_some() && now.is_none();
     match (&known, &now) {
         (None, Some(reason)) => {
             log::warn!("the broker takes no publishes ({reason}): free its memory or disk; what is to be published waits")
@@ -214,4 +222,5 @@ fn note_alarm(known: &mut Option<String>, now: Option<String>) {
         _ => {}
     }
     *known = now;
+    ended
 }

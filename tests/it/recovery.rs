@@ -133,8 +133,8 @@ fn a_deleted_queue_is_mended_by_its_consumer_alone() {
     let running = worker.start().unwrap();
     assert_eq!(tell.1.recv_timeout(SOON).unwrap(), "start");
     stage.connection.delete_queue("numbers").unwrap();
-    // Whoever deleted it declares it again; the consumer finds it.
-    stage.connection.declare_queue(&Queue::new("numbers")).unwrap();
+    let is_there = || stage.connection.declare_queue(&Queue::existing("numbers")).is_ok();
+    eventually("its consumer declares it again", SOON, is_there);
     stage.publish("numbers", &["1"]);
     eventually("it is consumed again", SOON, || !seen.lock().unwrap().is_empty());
     assert!(tell.1.try_recv().is_err(), "nothing else was restarted");

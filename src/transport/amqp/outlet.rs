@@ -3,7 +3,7 @@
 use super::connection::{AmqpConnection, CALL_LIMIT};
 use super::deadline::Deadline;
 use super::{convert, fault};
-use crate::error::Error;
+use crate::error::{Error, Fault};
 use crate::message::{Publication, Value};
 use crate::transport::{Outlet, PublishVisit, Taken};
 use amiquip::{Channel, Confirm, ConfirmPayload, ConnectionBlockedNotification, Publish, Return};
@@ -129,8 +129,11 @@ impl Outlet for AmqpOutlet<'_> {
         // A closed channel tells its cause to the next call on it; a dead connection to whoever closes it.
         let asked = self.deadline.within(CALL_LIMIT, || self.channel.enable_publisher_confirms());
         match asked {
-            Err(err @ amiquip::Error::ServerClosedChannel { .. }) => fault::calling(&err, "publish", false),
-            _ => self.connection.cause_of_end(),
+            Err(err @ (amiquip::Error::ServerClosedChannel { .. } | amiquip::Error::ClientClosedChannel)) => {
+                fault::calling(&err, "publish", false)
+            }
+            Ok(()) => Error::new(Fault::ChannelClosed, "the publishing channel is no good any more"),
+            Err(_) => self.connection.cause_of_end(),
         }
     }
 }

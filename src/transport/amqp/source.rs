@@ -8,7 +8,7 @@ use crate::message::Delivery;
 use crate::transport::{ConsumeVisit, Incoming, Settle, Source, Subscription};
 use amiquip::{Channel, Consumer, ConsumerMessage, ConsumerOptions};
 use crossbeam_channel::Receiver;
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -31,7 +31,7 @@ pub(super) fn consume<V: ConsumeVisit>(
         channel.basic_consume(&subscription.queue, options)
     });
     let consumer = consumed.map_err(failed)?;
-    let shells = Shells::default();
+    let shells = BTreeMap::new();
     let mut source =
         AmqpSource { connection, channel: &channel, consumer: &consumer, deadline: &deadline, shells, ended: false };
     let output = visit.visit(&mut source);
@@ -46,7 +46,8 @@ struct AmqpSource<'a> {
     channel: &'a Channel,
     consumer: &'a Consumer<'a>,
     deadline: &'a Deadline,
-    shells: Shells,
+    /// What amiquip wants back for a settlement: the delivery value, emptied; of unsettled messages only.
+    shells: BTreeMap<u64, amiquip::Delivery>,
     /// Nothing more can arrive: cancelled by either side, or the channel is closed.
     ended: bool,
 }
@@ -79,7 +80,7 @@ impl Source for AmqpSource<'_> {
             ConsumerMessage::Delivery(mut delivery) => {
                 let parts = Arc::new(convert::parts_of(&mut delivery));
                 let (tag, redelivered) = (delivery.delivery_tag(), delivery.redelivered);
-                self.shells.keep(delivery);
+                self.shells.insert(tag, delivery);
                 Incoming::Delivery(Delivery { tag, redelivered, parts })
             }
             ConsumerMessage::ServerCancelled => Incoming::Cancelled,
@@ -97,7 +98,7 @@ impl Source for AmqpSource<'_> {
             Settle::Ack { tag } | Settle::AckUpTo { tag } | Settle::Reject { tag } | Settle::Requeue { tag } => tag,
         };
         // The ledger settles each once; a tool with an inbox of its own may err.
-        let Some(shell) = self.shells.take(tag) else {
+        let Some(shell) = self.shells.remove(&tag) else {
             return Err(Error::new(Fault::Mismatch, format!("delivery tag {tag} is not known, or settled already")));
         };
         let channel = self.channel;
@@ -108,7 +109,7 @@ impl Source for AmqpSource<'_> {
             Settle::Requeue { .. } => shell.nack(channel, true),
         });
         if let Settle::AckUpTo { tag } = settle {
-            self.shells.drop_up_to(tag);
+            self.shells = self.shells.split_off(&tag);
         }
         sent.map_err(|err| fault::calling(&err, "settle a message", self.deadline.has_passed()))
     }
@@ -120,39 +121,5 @@ impl Source for AmqpSource<'_> {
 
     fn failure(&self) -> Error {
         self.connection.cause_of_end()
-    }
-}
-
-/// What amiquip wants back for a settlement: the delivery value, emptied. Tags on a channel count up by one, so a tag's place
-/// in the queue is known.
-#[derive(Default)]
-struct Shells {
-    first_tag: u64,
-    kept: VecDeque<Option<amiquip::Delivery>>,
-}
-
-impl Shells {
-    fn keep(&mut self, shell: amiquip::Delivery) {
-        if self.kept.is_empty() {
-            self.first_tag = shell.delivery_tag();
-        }
-        self.kept.push_back(Some(shell));
-    }
-
-    fn take(&mut self, tag: u64) -> Option<amiquip::Delivery> {
-        let place = usize::try_from(tag.checked_sub(self.first_tag)?).ok()?;
-        let shell = self.kept.get_mut(place)?.take();
-        while matches!(self.kept.front(), Some(None)) {
-            self.kept.pop_front();
-            self.first_tag += 1;
-        }
-        shell
-    }
-
-    fn drop_up_to(&mut self, tag: u64) {
-        while !self.kept.is_empty() && (self.first_tag <= tag || matches!(self.kept.front(), Some(None))) {
-            self.kept.pop_front();
-            self.first_tag += 1;
-        }
     }
 }
