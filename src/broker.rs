@@ -5,7 +5,7 @@ mod mismatch;
 
 pub use inbox::Inbox;
 
-use crate::clock::Clock;
+use crate::clock::{later, Clock};
 use crate::delivered::Message;
 use crate::error::{Error, Fault};
 use crate::message::Publication;
@@ -202,7 +202,7 @@ impl Connection {
     /// [`Fault::NotTaken`] when the broker nacked one, or returned a mandatory one; [`Fault::Timeout`] when the confirms did
     /// not come in time; [`Fault::NotFound`] when there is no such exchange.
     pub fn publish(&self, publications: &[Publication], within: Duration) -> Result<(), Error> {
-        let visit = PublishAll { publications, due: Instant::now() + within };
+        let visit = PublishAll { publications, due: later(Instant::now(), within) };
         self.seen(on_link!(self, link => link.publish(visit)).and_then(|published| published))
     }
 

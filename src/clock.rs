@@ -4,6 +4,12 @@ use crossbeam_channel::{Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+/// The moment so much later; a duration that no clock can hold counts as thirty years.
+pub(crate) fn later(now: Instant, by: Duration) -> Instant {
+    const LONG: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+    now.checked_add(by).unwrap_or(now + LONG)
+}
+
 /// Where time is read: the system's, or one turned by hand.
 #[derive(Clone, Debug, Default)]
 pub struct Clock(Option<Arc<Mutex<Hands>>>);
@@ -44,7 +50,7 @@ impl Clock {
         // One message at the most is ever sent, so one place is enough.
         let (sender, receiver) = crossbeam_channel::bounded(1);
         let mut hands = hands.lock().expect("no holder of the clock panics");
-        let due = hands.now + delay;
+        let due = later(hands.now, delay);
         if delay.is_zero() {
             let _ = sender.send(due);
         } else {
@@ -57,7 +63,7 @@ impl Clock {
     pub fn advance(&self, by: Duration) {
         let Some(hands) = &self.0 else { return };
         let mut hands = hands.lock().expect("no holder of the clock panics");
-        hands.now += by;
+        hands.now = later(hands.now, by);
         let now = hands.now;
         hands.alarms.retain(|(due, sender)| {
             if *due > now {

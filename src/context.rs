@@ -11,6 +11,7 @@ use crate::topology::Topology;
 use crossbeam_channel::{select, Sender};
 use std::any::{type_name, Any, TypeId};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,8 @@ use std::time::{Duration, Instant};
 pub struct Context {
     step: String,
     incarnation: u64,
+    /// Whether the step has reported a failure since it was entered.
+    told: Arc<AtomicBool>,
     broker: Broker,
     consumers: Arc<Vec<Consumer>>,
     provided: HashMap<TypeId, Provided>,
@@ -30,6 +33,8 @@ pub struct Context {
 
 struct Provided {
     by: String,
+    /// Kept while its step restarts.
+    lasting: bool,
     value: Box<dyn Any + Send>,
 }
 
@@ -47,15 +52,18 @@ pub(crate) struct Report {
 pub struct Reporter {
     step: String,
     incarnation: u64,
+    told: Arc<AtomicBool>,
     reports: Sender<Report>,
 }
 
 impl Reporter {
     /// This step has failed. Only the first word since its start counts.
     pub fn failed(&self, error: Error) {
-        let report = Report { step: self.step.clone(), incarnation: self.incarnation, error };
-        // Full means that the worker knows of more failures than it has steps.
-        let _ = self.reports.try_send(report);
+        if !self.told.swap(true, Ordering::AcqRel) {
+            let report = Report { step: self.step.clone(), incarnation: self.incarnation, error };
+            // One from each start of a step: there is room for more than a worker has steps.
+            let _ = self.reports.try_send(report);
+        }
     }
 }
 
@@ -64,6 +72,7 @@ impl Context {
         Context {
             step: String::new(),
             incarnation: 0,
+            told: Arc::default(),
             broker,
             consumers: Arc::new(consumers),
             provided: HashMap::new(),
@@ -86,7 +95,17 @@ impl Context {
 
     /// This gives a value to later steps, which ask for it by its type. It is withdrawn when this step stops.
     pub fn provide<T: Clone + Send + 'static>(&mut self, value: T) {
-        self.provided.insert(TypeId::of::<T>(), Provided { by: self.step.clone(), value: Box::new(value) });
+        self.insert(value, false);
+    }
+
+    /// This gives a value that stays while this step restarts, because it outlives what the step lost; it is withdrawn when the
+    /// worker ends.
+    pub fn provide_lasting<T: Clone + Send + 'static>(&mut self, value: T) {
+        self.insert(value, true);
+    }
+
+    fn insert<T: Send + 'static>(&mut self, value: T, lasting: bool) {
+        self.provided.insert(TypeId::of::<T>(), Provided { by: self.step.clone(), lasting, value: Box::new(value) });
     }
 
     /// What an earlier step provides.
@@ -106,7 +125,8 @@ impl Context {
 
     /// This is how the step tells of a failure while it runs.
     pub fn reporter(&self) -> Reporter {
-        Reporter { step: self.step.clone(), incarnation: self.incarnation, reports: self.reports.clone() }
+        let (told, reports) = (self.told.clone(), self.reports.clone());
+        Reporter { step: self.step.clone(), incarnation: self.incarnation, told, reports }
     }
 
     /// This is how anything stops the worker.
@@ -140,6 +160,9 @@ impl Context {
     }
 
     pub(crate) fn enter(&mut self, step: &str, incarnation: u64) {
+        if (self.step.as_str(), self.incarnation) != (step, incarnation) {
+            self.told = Arc::default();
+        }
         self.step = step.to_owned();
         self.incarnation = incarnation;
     }
@@ -151,7 +174,7 @@ impl Context {
             intake.tell(Control::Leave);
             self.wait_for(&intake, due);
         }
-        self.provided.retain(|_, provided| provided.by != step);
+        self.provided.retain(|_, provided| provided.by != step || provided.lasting);
     }
 
     /// Tells all intakes at once to drain, so that none goes on consuming while another is waited for.

@@ -63,7 +63,22 @@ impl<T: DeserializeOwned> Decode for Json<T> {
     fn decode(message: &Message) -> Result<Self, DecodeError> {
         check_encoding(message)?;
         let decoded = serde_json::from_slice(message.body());
-        decoded.map(Json).map_err(|err| DecodeError(format!("the body is not the JSON that is wanted: {err}")))
+        decoded.map(Json).map_err(|err| DecodeError(format!("the body is not the JSON that is wanted: {}", without_body(&err))))
+    }
+}
+
+/// What serde_json says, without the pieces of the body that it quotes: the reason is logged, a body never is.
+fn without_body(err: &serde_json::Error) -> String {
+    let (text, place) = (err.to_string(), format!("line {} column {}", err.line(), err.column()));
+    if !err.is_data() || text.starts_with("missing field `") {
+        return text;
+    }
+    let kind = text.split([':', '`']).next().unwrap_or_default().trim();
+    match (kind, text.rsplit_once(", expected ")) {
+        ("invalid type" | "invalid value" | "invalid length" | "unknown field" | "unknown variant", Some((_, wanted))) => {
+            format!("{kind}, expected {wanted}")
+        }
+        _ => format!("a value of another kind, at {place}"),
     }
 }
 

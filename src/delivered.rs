@@ -103,8 +103,9 @@ impl Message {
         self.retries().saturating_add(1)
     }
 
-    /// This publishes a persistent message once the handler has returned `Ok`; the broker confirms it before this message is
-    /// acked. A crash in between repeats this message, and so what it publishes.
+    /// This publishes a persistent message once the handler has returned `Ok(Outcome::Ack)`; the broker confirms it before this
+    /// message is acked. A crash in between repeats this message, and so what it publishes. With any other outcome it is not
+    /// published: the message's work is not done.
     pub fn publish(&self, exchange: impl Into<String>, routing_key: impl Into<String>, body: impl Into<Vec<u8>>) {
         self.send(Publication::new(exchange, routing_key, body));
     }

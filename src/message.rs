@@ -210,7 +210,7 @@ impl fmt::Debug for Publication {
 }
 
 /// What a broker hands over with a delivery; shared, so that moving it on costs no copy.
-#[derive(Debug, PartialEq)]
+#[derive(PartialEq)]
 pub(crate) struct Parts {
     pub exchange: String,
     pub routing_key: String,

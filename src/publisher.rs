@@ -7,6 +7,7 @@
 mod serve;
 
 use crate::broker::Connection;
+use crate::clock::later;
 use crate::error::{Error, Fault};
 use crate::ledger::Ticket;
 use crate::message::Publication;
@@ -99,7 +100,7 @@ impl Publisher {
     /// [`Fault::NotTaken`] when the broker refused it, [`Fault::Timeout`] when no confirm came in time; the message may have
     /// been taken even so.
     pub fn publish(&self, publication: Publication, within: Duration) -> Result<(), Error> {
-        let due = Instant::now() + within;
+        let due = later(Instant::now(), within);
         let (reply, answer) = crossbeam_channel::bounded(1);
         let wanted = Arc::new(AtomicBool::new(true));
         let request = Request {
@@ -121,7 +122,7 @@ impl Publisher {
 
     /// This waits for what is not yet confirmed, at the most until the deadline, and ends the thread.
     pub fn close(&self, within: Duration) {
-        let due = Instant::now() + within;
+        let due = later(Instant::now(), within);
         let _ = self.orders.send_deadline(Order::End { due }, due);
         let _ = self.ended.recv_deadline(due + Duration::from_secs(1));
     }

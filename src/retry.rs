@@ -20,26 +20,29 @@ pub const MOST_LEVELS: usize = 16;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
+    /// The first delays; the last of them stands for all later ones.
     delays: Vec<Duration>,
+    retries: u32,
 }
 
 impl RetryPolicy {
     /// No retry: a failed message is archived at once.
     pub fn none() -> Self {
-        RetryPolicy { delays: Vec::new() }
+        RetryPolicy { delays: Vec::new(), retries: 0 }
     }
 
     /// So many retries, each after the same delay.
     pub fn fixed(delay: Duration, retries: u32) -> Self {
-        RetryPolicy { delays: vec![whole(delay); retries as usize] }
+        let delays = if retries == 0 { Vec::new() } else { vec![whole(delay)] };
+        RetryPolicy { delays, retries }
     }
 
     /// So many retries, the first after `first`, each later one after twice the time. More than sixteen different delays stay
     /// at the sixteenth.
     pub fn exponential(first: Duration, retries: u32) -> Self {
-        let highest = MOST_LEVELS as u32 - 1;
-        let delays = (0..retries).map(|retry| whole(first.saturating_mul(1 << retry.min(highest)))).collect();
-        RetryPolicy { delays }
+        let different = retries.min(MOST_LEVELS as u32);
+        let delays = (0..different).map(|retry| whole(first.saturating_mul(1 << retry))).collect();
+        RetryPolicy { delays, retries }
     }
 
     /// No delay is longer than this.
@@ -52,7 +55,8 @@ impl RetryPolicy {
 
     /// The delay before the next attempt after this many retries; `None` means that the message goes to the archive.
     pub fn next_delay(&self, retries: u32) -> Option<Duration> {
-        self.delays.get(retries as usize).copied()
+        let delay = self.delays.get(retries as usize).or(self.delays.last()).copied();
+        delay.filter(|_| retries < self.retries)
     }
 
     /// The different delays, shortest first: the queues that this policy needs.

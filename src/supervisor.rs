@@ -1,6 +1,7 @@
 //! The one thread that starts and stops steps: at boot, when one fails while running, and at the end.
 
 use crate::blueprint::Blueprint;
+use crate::clock::later;
 use crate::context::{Context, Report};
 use crate::error::{BoxError, Error, Fault};
 use crate::handler::{chain, words_of};
@@ -71,7 +72,7 @@ impl Supervisor {
 
     /// Until every step runs, a final error ends it, or somebody asks for the end.
     fn boot(&mut self, states: &mut [State]) -> Result<(), Error> {
-        let due = self.boot_deadline.map(|limit| self.context.broker().clock().now() + limit);
+        let due = self.boot_deadline.map(|limit| later(self.context.broker().clock().now(), limit));
         while !self.shutdown.is_asked() {
             self.take_reports(states);
             // At boot the order is strict, also between steps that do not require each other.
@@ -147,9 +148,8 @@ impl Supervisor {
     fn take_report(&mut self, states: &mut [State], report: &Report) {
         let meant = |state: &State| state.name == report.step && state.incarnation == report.incarnation;
         let Some(place) = states.iter().position(meant) else { return };
-        let Some(since) = states[place].running_since else { return };
-        if since.elapsed() > PROVED_AFTER {
-            states[place].failures = 0;
+        if states[place].running_since.is_none() {
+            return;
         }
         self.stop_standing_on(states, place);
         self.note_failure(&mut states[place], &report.error);
@@ -192,7 +192,7 @@ impl Supervisor {
     }
 
     fn stop_all(&mut self, states: &mut [State]) {
-        let due = Instant::now() + self.drain_limit;
+        let due = later(Instant::now(), self.drain_limit);
         self.context.drain_all(due);
         for place in (0..states.len()).rev() {
             let stop = match self.shutdown.urgency() {
@@ -204,8 +204,9 @@ impl Supervisor {
     }
 
     fn stop(&mut self, state: &mut State, place: usize, stop: Stop) {
-        if state.running_since.take().is_none() {
-            return;
+        let Some(since) = state.running_since.take() else { return };
+        if since.elapsed() > PROVED_AFTER {
+            state.failures = 0;
         }
         log::debug!("stopping step `{}`", state.name);
         self.context.enter(&state.name, state.incarnation);

@@ -132,15 +132,18 @@ impl Worker {
                 let _ = tell_end.try_send(end);
             })
             .map_err(|err| Error::new(Fault::Step, "no thread could be started for the worker").because(err))?;
-        let gone = || Error::new(Fault::Step, "a step panicked at boot");
-        match answer.recv() {
-            Ok(Ok(())) => Ok(Running { blueprint, shutdown, ended }),
-            Ok(Err(err)) => {
-                // The steps that ran are being stopped: the error is told when that is done.
-                let _ = ended.recv();
-                Err(err)
+        loop {
+            match answer.recv_timeout(LEAVE_LIMIT) {
+                Ok(Ok(())) => return Ok(Running { blueprint, shutdown, ended }),
+                Ok(Err(err)) => {
+                    // The steps that ran are being stopped: the error is told when that is done.
+                    let _ = ended.recv();
+                    return Err(err);
+                }
+                // A step is at a call that takes its time; whoever leaves now does not wait for it.
+                Err(err) if err.is_timeout() && shutdown.urgency() < Urgency::Now => {}
+                Err(_) => return Ok(Running { blueprint, shutdown, ended }),
             }
-            Err(_) => Err(gone()),
         }
     }
 }

@@ -31,7 +31,7 @@ impl Step for ConnectPublisher {
             None => Publisher::start()?,
         };
         publisher.attach(connection.clone());
-        ctx.provide(publisher.clone());
+        ctx.provide_lasting(publisher.clone());
         self.publisher = Some(publisher);
         self.connection = Some(connection);
         Ok(())

@@ -1,6 +1,7 @@
 //! A queue being consumed by hand: for tools and tests, which want one message after the other.
 
 use super::Letter;
+use crate::clock::later;
 use crate::delivered::Message;
 use crate::error::{Error, Fault};
 use crate::transport::{ConsumeVisit, Incoming, Settle, Source};
@@ -19,7 +20,7 @@ impl Inbox<'_> {
     /// # Errors
     /// When the broker cancelled the consumer ([`Fault::NotFound`]) or closed the channel or the connection.
     pub fn next(&mut self, within: Duration) -> Result<Option<Letter>, Error> {
-        match self.source.next(Instant::now() + within) {
+        match self.source.next(later(Instant::now(), within)) {
             None => Ok(None),
             Some(Incoming::Delivery(delivery)) => {
                 Ok(Some(Letter { tag: delivery.tag, message: Message::new(&delivery, &self.queue) }))

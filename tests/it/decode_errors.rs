@@ -31,6 +31,38 @@ fn all_properties() -> Properties {
     properties
 }
 
+#[test]
+fn the_reason_quotes_nothing_of_the_body() {
+    let reason = |body: &str| {
+        let message = Message::from_publication(Publication::new("", "q", body));
+        <Json<Strict> as bootstep::Decode>::decode(&message).map(|_| ()).unwrap_err().to_string()
+    };
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code)]
+    struct Strict {
+        card: u64,
+        kind: Kind,
+    }
+    #[derive(serde::Deserialize)]
+    enum Kind {
+        Debit,
+    }
+    for body in [
+        r#"{"card": "4111-1111"}"#,
+        r#"{"4111-1111": 1}"#,
+        r#"{"card": 1, "kind": "4111-1111"}"#,
+        r#""4111-1111""#,
+        "4111-1111",
+        r#"{"card": "a, expected 4111-1111"}"#,
+    ] {
+        let reason = reason(body);
+        assert!(!reason.contains("4111"), "{reason}");
+    }
+    assert!(reason(r#"{"card": "4111"}"#).contains("invalid type, expected u64 at line 1 column 15"));
+    assert!(reason(r#"{"card": 1}"#).contains("missing field `kind`"));
+}
+
 #[track_caller]
 fn assert_dead(message: &Message, body: &[u8], reason: &str) {
     assert_eq!(message.body(), body);

@@ -54,7 +54,10 @@ impl Address {
                 seconds @ 0..=65_535 => self.heartbeat = Duration::from_secs(seconds),
                 _ => return Err(wrong("`heartbeat` in the AMQP URL is more than 65535 seconds")),
             },
-            "connection_timeout" => self.connection_timeout = Duration::from_millis(number()?.max(1)),
+            "connection_timeout" => match number()? {
+                milliseconds @ 1..=3_600_000 => self.connection_timeout = Duration::from_millis(milliseconds),
+                _ => return Err(wrong("`connection_timeout` in the AMQP URL is not from 1 to 3600000 milliseconds")),
+            },
             other => {
                 let known = "`heartbeat` (seconds) and `connection_timeout` (milliseconds)";
                 return Err(wrong(format!("`{other}` in the AMQP URL is not known; known are {known}")));
@@ -131,6 +134,7 @@ mod tests {
         check("http://h", "it must be `amqp://`");
         check("amqp://h?heartbeet=1", "`heartbeet` in the AMQP URL is not known");
         check("amqp://h?heartbeat=soon", "not a whole number");
+        check("amqp://h?connection_timeout=18446744073709551615", "not from 1 to 3600000 milliseconds");
     }
 
     #[test]
