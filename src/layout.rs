@@ -4,6 +4,7 @@
 //! the head of a queue only (<https://www.rabbitmq.com/docs/ttl#per-message-ttl-caveats>).
 
 use crate::delivered::{headers, Message};
+use crate::limits::obstacle;
 use crate::message::{Publication, Table, Value};
 use crate::retry::RetryPolicy;
 use crate::topology::{Queue, Topology};
@@ -108,19 +109,20 @@ impl Layout {
         let headers = moved.properties.headers.get_or_insert_default();
         headers.insert(headers::RETRIES.into(), Value::I32(i32::try_from(message.attempt()).unwrap_or(i32::MAX)));
         forget_history(headers);
-        Some(moved)
+        // A message with no room for its count would come again for ever: it is archived instead.
+        fitted(moved, message).filter(|moved| has_header(moved, headers::RETRIES))
     }
 
     /// The message as it is kept for a human.
     pub fn archive(&self, message: &Message, reason: &str) -> Publication {
         let mut moved = moved(message, self.archive_name(), reason);
         forget_history(moved.properties.headers.get_or_insert_default());
-        moved
+        fitted(moved, message).unwrap_or_else(|| bare(message, self.archive_name()))
     }
 
     /// The message as it stands in the dead letters.
     pub fn dead(&self, message: &Message, reason: &str) -> Publication {
-        moved(message, self.dead_name(), reason)
+        fitted(moved(message, self.dead_name(), reason), message).unwrap_or_else(|| bare(message, self.dead_name()))
     }
 }
 
@@ -164,6 +166,33 @@ fn moved(message: &Message, queue: String, reason: &str) -> Publication {
     headers.insert(headers::QUEUE.into(), message.queue().into());
     headers.insert(headers::REASON.into(), cut(reason).into());
     moved
+}
+
+/// The message if it fits into a frame, if need be with less of what the worker adds; what came with it is kept.
+fn fitted(mut moved: Publication, message: &Message) -> Option<Publication> {
+    if obstacle(&moved).is_none() {
+        return Some(moved);
+    }
+    let came = |name: &String| message.headers().is_some_and(|headers| headers.contains_key(name));
+    let headers = moved.properties.headers.get_or_insert_default();
+    headers.retain(|name, _| came(name) || name == headers::RETRIES);
+    obstacle(&moved).is_none().then_some(moved)
+}
+
+/// The message as it came, with nothing added: as large as it was, so it fits.
+fn bare(message: &Message, queue: String) -> Publication {
+    let mut bare = message.parts.addressed_to(&queue);
+    (bare.properties.user_id, bare.properties.expiration) = (None, None);
+    // The publish id that lets a returned message be known needs a little room.
+    bare.mandatory = obstacle(&bare).is_none();
+    if let Some(headers) = &mut bare.properties.headers {
+        headers.retain(|name, _| name != "CC" && name != "BCC");
+    }
+    bare
+}
+
+fn has_header(publication: &Publication, name: &str) -> bool {
+    publication.properties.headers.as_ref().is_some_and(|headers| headers.contains_key(name))
 }
 
 /// The broker's own history would be continued on the next hop, and a quorum queue would go on counting.

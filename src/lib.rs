@@ -103,7 +103,7 @@
 //!
 //! | where | what |
 //! |---|---|
-//! | `error`, `message`, `outcome`, `retry`, `clock`, `topology`, `ledger`, `shutdown`, `logging` | values and pure rules |
+//! | `error`, `message`, `outcome`, `retry`, `clock`, `topology`, `ledger`, `limits`, `shutdown`, `logging` | values and pure rules |
 //! | `delivered`, `decode`, `layout` | a message as a handler meets it, its body, and where it goes when it is moved |
 //! | `transport/` | the private contract, and its two flavours `amqp/` and `memory/` |
 //! | `broker` | [`Broker`] and [`Connection`]: what the rest sees of a transport |
@@ -125,6 +125,7 @@ mod handler;
 mod intake;
 mod layout;
 mod ledger;
+mod limits;
 mod logging;
 mod message;
 mod outcome;

@@ -40,6 +40,8 @@ pub(crate) struct Request {
     /// Cleared when nobody waits for it any more: what is not yet on its way then stays unpublished, because its original
     /// comes again.
     pub wanted: Arc<AtomicBool>,
+    /// How often the channel or connection was lost while this was on its way.
+    pub losses: u32,
 }
 
 /// What became of a request.
@@ -109,6 +111,7 @@ impl Publisher {
             part: 0,
             reply,
             wanted: wanted.clone(),
+            losses: 0,
         };
         let late = || Error::new(Fault::Timeout, "a publish was not confirmed in time");
         self.requests.send_deadline(request, due).map_err(|_| late())?;

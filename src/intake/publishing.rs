@@ -75,7 +75,8 @@ impl Publishing {
             let Some((ticket, part)) = self.unsent.pop_front() else { return };
             let Some(of) = self.moves.get(&ticket.tag) else { continue };
             let publication = of.publications[part].clone();
-            let request = Request { publication, ticket, part, reply: self.reply.clone(), wanted: self.wanted.clone() };
+            let request =
+                Request { publication, ticket, part, reply: self.reply.clone(), wanted: self.wanted.clone(), losses: 0 };
             if self.publisher.submit(request).is_err() {
                 return self.unsent.push_front((ticket, part));
             }

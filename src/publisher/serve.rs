@@ -19,6 +19,9 @@ const WINDOW_BYTES: usize = 4 << 20;
 /// A confirm that takes longer means that the connection is no good (an alarm excepted).
 const CONFIRM_LIMIT: Duration = Duration::from_secs(30);
 
+/// A message that was open at so many losses of the channel or connection may be what loses them: from then on it goes alone.
+const SUSPICIOUS: u32 = 3;
+
 /// How often alarms and overdue confirms are looked at.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -51,10 +54,15 @@ impl State {
         let open = std::mem::take(&mut self.open);
         self.open_bytes = 0;
         let alone = open.len() == 1;
-        for (request, _) in open.into_values().rev() {
+        for (mut request, _) in open.into_values().rev() {
+            request.losses += u32::from(matches!(ended, Ended::Lost(_)));
             self.again.push_front(request);
         }
         match ended {
+            Ended::Lost(err) if self.again.front().is_some_and(|first| first.losses >= SUSPICIOUS) => {
+                self.find_culprit(alone, &err);
+                Ended::Lost(err)
+            }
             Ended::Lost(err) if !matches!(err.fault(), Fault::Lost | Fault::Timeout) => {
                 self.find_culprit(alone, &err);
                 Ended::ChannelClosed
@@ -182,6 +190,8 @@ fn fill<O: Outlet>(
             }
         }
         match outlet.publish(&request.publication) {
+            // Not sent, because no broker could read it: the asker hears why.
+            Err(err) if err.fault() == Fault::NotTaken => request.answer(Taken::Returned { reason: err.to_string() }),
             Ok(sequence) => {
                 state.open_bytes += request.publication.body().len();
                 state.open.insert(sequence, (request, Instant::now()));

@@ -171,6 +171,57 @@ fn an_exchange_that_vanishes_fails_only_what_is_published_to_it(stage: &Stage) {
     stage.until("all good ones arrive", || stage.ready("there") >= 40 && stage.ready("posters") == 0);
 }
 
+/// RabbitMQ would answer by closing the connection, again and again.
+#[test]
+fn what_amqp_cannot_carry_fails_its_own_message_only() {
+    let stage = Stage::rabbitmq();
+    stage.connection.declare_queue(&Queue::new("carried")).unwrap();
+    let consumer = Consumer::new("carriers", |word: String, message: &Message| {
+        let publication = match word.as_str() {
+            "key" => Publication::new("", "k".repeat(300), "x"),
+            "exchange" => Publication::new("e".repeat(300), "k", "x"),
+            "type" => Publication::new("", "carried", "x").content_type("t".repeat(300)),
+            "header" => {
+                let properties = bootstep::Properties::default().header("h".repeat(300), 1);
+                Publication::new("", "carried", "x").with(properties)
+            }
+            "headers" => {
+                let properties = bootstep::Properties::default().header("h", "v".repeat(200_000));
+                Publication::new("", "carried", "x").with(properties)
+            }
+            _ => Publication::new("", "carried", word),
+        };
+        message.send(publication);
+        Ok(Outcome::Ack)
+    });
+    let _running = stage.start(consumer.retry(RetryPolicy::none()));
+    stage.publish("carriers", &["key", "good", "exchange", "type", "good", "header", "headers", "good"]);
+    for message in stage.take("carriers.archive", 5) {
+        let reason = message.header(headers::REASON).unwrap().to_string();
+        assert!(reason.contains("bytes, and"), "{reason}");
+    }
+    stage.until("the good ones are published once", || stage.ready("carried") == 3 && stage.ready("carriers") == 0);
+}
+
+/// What we add to a message that we move must not make it too large to be sent.
+#[test]
+fn a_message_that_fills_its_frame_is_moved_with_what_it_came_with() {
+    let stage = Stage::rabbitmq();
+    let consumer = Consumer::new("brimming", |_: String, _: &Message| Err("e".repeat(1_900).into()));
+    let _running = stage.start(consumer.retry(RetryPolicy::fixed(Duration::from_millis(50), 1)));
+    let sizes = [100_000, 129_500, 130_900, 131_020];
+    let full = sizes.map(|size| {
+        let properties = bootstep::Properties::persistent("text/plain").header("h", "v".repeat(size));
+        Publication::new("", "brimming", size.to_string()).with(properties)
+    });
+    stage.send(&full).unwrap();
+    let archived = stage.take("brimming.archive", 4);
+    for message in archived {
+        let size: usize = String::from_utf8_lossy(message.body()).parse().unwrap();
+        assert_eq!(message.header("h").map(|value| value.to_string().len()), Some(size));
+    }
+}
+
 fn a_slow_queue_does_not_starve_a_fast_one(stage: &Stage) {
     let (open, wait) = gate();
     let slow = Consumer::new("slow", move |_: String, _: &Message| {

@@ -8,7 +8,7 @@ use std::process::Command;
 
 /// The modules of `src/` and the `steps` folder, lowest layer first. An import goes down or stays on its row; it never goes up.
 const LAYERS: &[&[&str]] = &[
-    &["error", "message", "outcome", "retry", "topology", "clock", "ledger", "shutdown", "logging"],
+    &["error", "message", "outcome", "retry", "topology", "clock", "ledger", "limits", "shutdown", "logging"],
     &["delivered"],
     &["decode", "layout", "transport"],
     &["broker"],

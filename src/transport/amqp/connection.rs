@@ -4,6 +4,8 @@ use super::address::Address;
 use super::deadline::Deadline;
 use super::{convert, fault, outlet, source};
 use crate::error::{Error, Fault};
+use crate::limits::{check_name, long_name, FRAME_MAX};
+use crate::message::Table;
 use crate::topology::{Binding, Exchange, ExchangeKind, Queue};
 use crate::transport::{ConsumeVisit, PublishVisit, QueueStatus, Subscription, Transport};
 use amiquip::{Channel, ConnectionBlockedNotification, ConnectionOptions, ConnectionTuning, ExchangeType};
@@ -42,6 +44,7 @@ impl AmqpConnection {
         let options = ConnectionOptions::default()
             .auth(amiquip::Auth::Plain { username: address.user.clone(), password: address.password.clone() })
             .virtual_host(address.virtual_host.clone())
+            .frame_max(FRAME_MAX)
             .heartbeat(u16::try_from(address.heartbeat.as_secs()).unwrap_or(u16::MAX))
             .connection_timeout(Some(left))
             // amiquip lets `information` be set among the client properties, and nothing else.
@@ -111,6 +114,7 @@ impl Transport for AmqpConnection {
     }
 
     fn declare_exchange(&self, exchange: &Exchange) -> Result<(), Error> {
+        check("exchange", &exchange.name, &exchange.arguments)?;
         let deed = format!("declare the exchange `{}`", exchange.name);
         let options = amiquip::ExchangeDeclareOptions {
             durable: exchange.durable,
@@ -125,6 +129,7 @@ impl Transport for AmqpConnection {
     }
 
     fn declare_queue(&self, queue: &Queue) -> Result<QueueStatus, Error> {
+        check("queue", &queue.name, &queue.arguments)?;
         let deed = format!("declare the queue `{}`", queue.name);
         let options = amiquip::QueueDeclareOptions {
             durable: queue.durable,
@@ -146,6 +151,8 @@ impl Transport for AmqpConnection {
     }
 
     fn bind_queue(&self, queue: &str, binding: &Binding) -> Result<(), Error> {
+        check("exchange", &binding.exchange, &binding.arguments)?;
+        check_name("binding", &binding.routing_key).map_err(|what| Error::new(Fault::Config, what))?;
         let deed = format!("bind the queue `{queue}` to the exchange `{}`", binding.exchange);
         let arguments = convert::table_to(&binding.arguments);
         self.call(deed, |channel| channel.queue_bind(queue, &binding.exchange, &binding.routing_key, arguments))
@@ -190,6 +197,17 @@ impl Transport for AmqpConnection {
 impl Drop for AmqpConnection {
     fn drop(&mut self) {
         self.close(CALL_LIMIT);
+    }
+}
+
+/// What AMQP cannot carry would close the connection.
+fn check(what: &str, name: &str, arguments: &Table) -> Result<(), Error> {
+    check_name(what, name).map_err(|what| Error::new(Fault::Config, what))?;
+    match long_name(arguments) {
+        Some(long) => {
+            Err(Error::new(Fault::Config, format!("an argument of the {what} `{name}` has a name of {} bytes", long.len())))
+        }
+        None => Ok(()),
     }
 }
 

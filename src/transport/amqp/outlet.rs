@@ -4,14 +4,12 @@ use super::connection::{AmqpConnection, CALL_LIMIT};
 use super::deadline::Deadline;
 use super::{convert, fault};
 use crate::error::{Error, Fault};
+use crate::limits::{obstacle, PUBLISH_ID};
 use crate::message::{Publication, Value};
 use crate::transport::{Outlet, PublishVisit, Taken};
 use amiquip::{Channel, Confirm, ConfirmPayload, ConnectionBlockedNotification, Publish, Return};
 use crossbeam_channel::Receiver;
 use std::collections::{BTreeSet, HashMap};
-
-/// The header by which a returned message is known again; set on mandatory messages only.
-const PUBLISH_ID: &str = "x-bootstep-publish-id";
 
 pub(super) fn publish<V: PublishVisit>(connection: &AmqpConnection, channel: Channel, visit: V) -> Result<V::Output, Error> {
     let deadline = connection.deadline_for_channel();
@@ -78,6 +76,9 @@ impl Outlet for AmqpOutlet<'_> {
     }
 
     fn publish(&mut self, publication: &Publication) -> Result<u64, Error> {
+        if let Some(obstacle) = obstacle(publication) {
+            return Err(Error::new(Fault::NotTaken, format!("could not publish: {obstacle}")));
+        }
         let sequence = self.published + 1;
         let mut properties = convert::properties_to(&publication.properties);
         if publication.mandatory {
