@@ -157,3 +157,57 @@ fn a_severed_memory_broker_is_reconnected_to() {
     }
     assert_eq!(running.stop(), 0);
 }
+
+#[test]
+fn an_alarm_delays_what_handlers_publish_and_doubles_nothing() {
+    let node = Node::start();
+    let broker = Broker::amqp(&node.url()).unwrap();
+    let connection = broker.connect("test").unwrap();
+    ["copies", "originals"].iter().for_each(|queue| drop(connection.declare_queue(&Queue::new(*queue)).unwrap()));
+    let originals: Vec<_> = (0..50).map(|number| Publication::new("", "originals", number.to_string())).collect();
+    connection.publish(&originals, SOON).unwrap();
+    node.ctl(&["set_vm_memory_high_watermark", "absolute", "1"]);
+
+    let mut worker = Worker::new(broker.clone());
+    worker.steps.add(Consumer::new("originals", |text: String, message: &Message| {
+        message.publish("", "copies", text);
+        Ok(Outcome::Ack)
+    }));
+    let running = worker.start().unwrap();
+    let ready = |queue: &str| connection.declare_queue(&Queue::existing(queue)).unwrap().messages;
+    eventually("originals are out", SOON, || ready("originals") < 50);
+    assert_eq!(ready("copies"), 0, "the broker takes nothing");
+
+    node.ctl(&["set_vm_memory_high_watermark", "0.4"]);
+    eventually("all are published once", SOON, || ready("copies") == 50 && ready("originals") == 0);
+    assert_eq!(running.stop(), 0);
+    assert_eq!((ready("copies"), ready("originals")), (50, 0));
+}
+
+#[test]
+fn a_lost_publishing_connection_is_opened_again_and_consuming_goes_on() {
+    let node = Node::start();
+    let broker = Broker::amqp(&node.url()).unwrap();
+    let connection = broker.connect("test").unwrap();
+    connection.declare_queue(&Queue::new("copies")).unwrap();
+    let (tell, told) = std::sync::mpsc::sync_channel(16);
+    let mut worker = Worker::new(broker.clone());
+    worker.steps.add(Witness(tell)).add(Consumer::new("originals", |text: String, message: &Message| {
+        message.publish("", "copies", text);
+        Ok(Outcome::Ack)
+    }));
+    let running = worker.start().unwrap();
+    assert_eq!(told.recv_timeout(SOON).unwrap(), "start");
+    let publishing = || {
+        let listed = node.ctl(&["-q", "list_connections", "pid", "client_properties"]);
+        listed.lines().find(|line| line.contains("bootstep publishing"))?.split_whitespace().next().map(str::to_owned)
+    };
+    let pid = publishing().expect("an operator finds the connection by its name");
+    node.ctl(&["close_connection", &pid, "maintenance"]);
+    let original = [Publication::new("", "originals", "x").mandatory()];
+    connection.publish(&original, SOON).unwrap();
+    let ready = |queue: &str| connection.declare_queue(&Queue::existing(queue)).unwrap().messages;
+    eventually("it is published over a new connection", SOON, || ready("copies") == 1 && ready("originals") == 0);
+    assert!(told.try_recv().is_err(), "nothing that stands on the consuming connection was restarted");
+    assert_eq!(running.stop(), 0);
+}
