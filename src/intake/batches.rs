@@ -13,9 +13,6 @@ use std::time::{Duration, Instant};
 /// Messages in a batch at the most; short handlers only.
 const LARGEST: usize = 64;
 
-/// Handlers so quick that this many fit into a batch are not spread over threads by twos and threes.
-const WORTH_WAITING: usize = 8;
-
 /// A batch should not take longer than this, as far as one can tell from the past.
 const FITTING: Duration = Duration::from_micros(200);
 
@@ -74,11 +71,6 @@ impl Batches {
         self.out.is_empty()
     }
 
-    /// Whether handlers are so quick that waking a thread costs more than they do.
-    pub fn are_quick(&self) -> bool {
-        self.size.min(self.half) >= WORTH_WAITING
-    }
-
     /// Whether something waits behind a message that may turn out slow.
     pub fn may_be_overdue(&self) -> bool {
         self.out.iter().any(|out| out.deliveries.len() > 1)
@@ -87,12 +79,6 @@ impl Batches {
     /// Hands out what the pool has threads for; `false` if it wants more threads than there are.
     pub fn hand_out(&mut self, backlog: &mut VecDeque<Delivery>) -> bool {
         while !backlog.is_empty() {
-            let full = self.size.min(self.half);
-            // Quick handlers are not worth waking another thread for: the batch that is out wakes us soon, and by then the
-            // next one is larger.
-            if self.are_quick() && !self.out.is_empty() && backlog.len() < full {
-                return true;
-            }
             let Some(seat) = self.pool.seat(&self.queue, self.most_at_once) else { return false };
             let size = self.size.min(self.half).min(backlog.len());
             let deliveries: Vec<Delivery> = backlog.drain(..size).collect();

@@ -27,9 +27,6 @@ const SCATTERED_ACKS: Duration = Duration::from_millis(1);
 const SEAT_SOON: Duration = Duration::from_millis(5);
 const SEAT_LATER: Duration = Duration::from_millis(50);
 
-/// How long deliveries may gather while they flow to quick handlers; a prefetch of 100 is not used up meanwhile.
-const GATHER: Duration = Duration::from_micros(300);
-
 /// How many deliveries are read before anything else gets its turn.
 const READ_AT_ONCE: usize = 256;
 
@@ -46,8 +43,6 @@ pub(super) struct Desk<'a> {
     /// The pool had no thread for us: look again soon, because nobody tells.
     seat_wanted: bool,
     draining: Option<Instant>,
-    /// When a delivery last woke us.
-    last_wake: Instant,
     /// Our cancel is through: nothing more arrives, and the receiver's end says nothing about the connection.
     cancelled: bool,
 }
@@ -65,7 +60,6 @@ impl<'a> Desk<'a> {
             publishing: Publishing::new(&thread.around),
             seat_wanted: false,
             draining: None,
-            last_wake: Instant::now(),
             cancelled: false,
             thread,
         }
@@ -111,8 +105,7 @@ impl<'a> Desk<'a> {
         self.publishing.submit();
         let flush_at = (usize::from(self.thread.subscription.prefetch) / 4).clamp(1, MOST_ACKS);
         let on_this_thread = self.thread.consumer.runs_on_intake_thread();
-        // Fewer wait for company, a millisecond at the most: each ack is work for the broker too.
-        if on_this_thread || self.ledger.acks_due() >= flush_at || self.draining.is_some() {
+        if !busy || on_this_thread || self.ledger.acks_due() >= flush_at || self.draining.is_some() {
             self.apply(Event::Flush);
             // What is due and not in the prefix stands behind a slow message; half a prefetch of that would starve us.
             if self.ledger.acks_due() >= 2 * flush_at {
@@ -296,16 +289,12 @@ impl<'a> Desk<'a> {
         let limit = self.longest_wait(scattered);
         let retry = self.publishing.next_try();
         let never = crossbeam_channel::never();
-        // While a quick batch is out, deliveries gather: its end wakes us for all of them at once.
-        let gathering = self.batches.are_quick() && !self.batches.is_empty();
-        let limit = if gathering { limit.min(GATHER) } else { limit };
-        let deliveries = if self.cancelled || gathering { &never } else { source.receiver() };
+        let deliveries = if self.cancelled { &never } else { source.receiver() };
         select! {
             recv(deliveries) -> raw => match raw {
                 Ok(raw) => {
                     let incoming = source.read(raw);
                     self.take_incoming(incoming)?;
-                    self.gather(source)?;
                 }
                 Err(_) => return Err(Ended::Lost(source.failure())),
             },
@@ -328,19 +317,6 @@ impl<'a> Desk<'a> {
             }
         }
         Ok(())
-    }
-
-    /// In a steady flow to quick handlers, lets a few more messages come before anybody is woken for the first.
-    fn gather<S: Source>(&mut self, source: &mut S) -> Result<(), Ended> {
-        let steady = self.last_wake.elapsed() < GATHER * 4;
-        self.last_wake = Instant::now();
-        if !steady || !self.batches.are_quick() {
-            return Ok(());
-        }
-        match self.thread.orders.recv_timeout(GATHER) {
-            Err(err) if err.is_timeout() => Ok(()),
-            order => self.obey(order.unwrap_or(Control::Leave), source),
-        }
     }
 
     fn longest_wait(&self, scattered: bool) -> Duration {
