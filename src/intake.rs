@@ -3,6 +3,7 @@
 //! It never blocks on the pool or the publisher: what they cannot take yet stays in a backlog here, bounded by the prefetch.
 //! Each opening of the channel is an epoch with a ledger of its own; whatever comes back from an earlier one is dropped.
 
+mod acks;
 mod batches;
 mod desk;
 mod mending;

@@ -13,6 +13,13 @@ use std::time::{Duration, Instant};
 /// Messages in a batch at the most; short handlers only.
 const LARGEST: usize = 64;
 
+/// Handlers so quick that this many fit into a batch are not spread over threads by twos and threes.
+const WORTH_WAITING: usize = 8;
+
+/// How long a batch of quick messages counts as nearly done. A slow message may hide in any batch, so nothing may wait for
+/// the end of one longer than this.
+const NEARLY_DONE: Duration = Duration::from_millis(1);
+
 /// A batch should not take longer than this, as far as one can tell from the past.
 const FITTING: Duration = Duration::from_micros(200);
 
@@ -33,6 +40,16 @@ pub(super) struct Batches {
     /// What one message takes, smoothed; starts at a batch's time, so that the first batches are small.
     mean: Duration,
     size: usize,
+}
+
+/// Whether the pool took all that was there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HandedOut {
+    All,
+    /// Some wait for a batch that is nearly done: then one batch, and one wakeup, does for them and what comes meanwhile.
+    Gathering,
+    /// The pool has no thread for us, and nobody tells when it has.
+    NoSeat,
 }
 
 /// A batch with the pool, and what it holds.
@@ -71,16 +88,33 @@ impl Batches {
         self.out.is_empty()
     }
 
+    /// Whether handlers are so quick that waking a thread costs more than they do.
+    pub fn are_quick(&self) -> bool {
+        self.full() >= WORTH_WAITING
+    }
+
+    /// Whether a batch that is out will wake us in a moment.
+    pub fn are_nearly_done(&self) -> bool {
+        self.are_quick() && self.out.iter().any(|out| out.handed.elapsed() < NEARLY_DONE)
+    }
+
+    fn full(&self) -> usize {
+        self.size.min(self.half)
+    }
+
     /// Whether something waits behind a message that may turn out slow.
     pub fn may_be_overdue(&self) -> bool {
         self.out.iter().any(|out| out.deliveries.len() > 1)
     }
 
-    /// Hands out what the pool has threads for; `false` if it wants more threads than there are.
-    pub fn hand_out(&mut self, backlog: &mut VecDeque<Delivery>) -> bool {
+    /// Hands out what the pool has threads for, and what is worth waking one.
+    pub fn hand_out(&mut self, backlog: &mut VecDeque<Delivery>) -> HandedOut {
         while !backlog.is_empty() {
-            let Some(seat) = self.pool.seat(&self.queue, self.most_at_once) else { return false };
-            let size = self.size.min(self.half).min(backlog.len());
+            if backlog.len() < self.full() && self.are_nearly_done() {
+                return HandedOut::Gathering;
+            }
+            let Some(seat) = self.pool.seat(&self.queue, self.most_at_once) else { return HandedOut::NoSeat };
+            let size = self.full().min(backlog.len());
             let deliveries: Vec<Delivery> = backlog.drain(..size).collect();
             let messages = deliveries.iter().map(|delivery| (delivery.tag, Message::new(delivery, &self.queue))).collect();
             self.last_id += 1;
@@ -89,11 +123,11 @@ impl Batches {
             let batch = Batch { performance, messages, progress: progress.clone(), seat, done };
             if self.pool.hand(batch).is_err() {
                 put_back(backlog, deliveries);
-                return false;
+                return HandedOut::NoSeat;
             }
             self.out.push(Out { progress, deliveries, handed: Instant::now() });
         }
-        true
+        HandedOut::All
     }
 
     /// A batch that has come to its end; the next ones are sized by how long it took.

@@ -1,6 +1,7 @@
 //! One epoch of an intake: everything between the opening of a channel and its end.
 
-use super::batches::{Batches, OVERDUE};
+use super::acks::{self, Acks};
+use super::batches::{Batches, HandedOut, OVERDUE};
 use super::publishing::Publishing;
 use super::{Control, Ended, Thread};
 use crate::delivered::Message;
@@ -17,15 +18,12 @@ use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Acks that may wait to become one, whatever the prefetch.
-const MOST_ACKS: usize = 64;
-
-/// Acks that wait for an earlier message go one by one after this.
-const SCATTERED_ACKS: Duration = Duration::from_millis(1);
-
 /// The pool does not tell when a thread is free: how soon to look again.
 const SEAT_SOON: Duration = Duration::from_millis(5);
 const SEAT_LATER: Duration = Duration::from_millis(50);
+
+/// How long deliveries may gather while they flow to quick handlers; a prefetch of 100 is not used up meanwhile.
+const GATHER: Duration = Duration::from_micros(200);
 
 /// How many deliveries are read before anything else gets its turn.
 const READ_AT_ONCE: usize = 256;
@@ -40,8 +38,10 @@ pub(super) struct Desk<'a> {
     backlog: VecDeque<Delivery>,
     batches: Batches,
     publishing: Publishing,
-    /// The pool had no thread for us: look again soon, because nobody tells.
-    seat_wanted: bool,
+    handed_out: HandedOut,
+    acks: Acks,
+    /// When a delivery last woke us.
+    last_wake: Instant,
     draining: Option<Instant>,
     /// Our cancel is through: nothing more arrives, and the receiver's end says nothing about the connection.
     cancelled: bool,
@@ -58,7 +58,9 @@ impl<'a> Desk<'a> {
             commands: Vec::new(),
             backlog: VecDeque::new(),
             publishing: Publishing::new(&thread.around),
-            seat_wanted: false,
+            handed_out: HandedOut::All,
+            acks: Acks::new(thread.subscription.prefetch),
+            last_wake: Instant::now(),
             draining: None,
             cancelled: false,
             thread,
@@ -103,15 +105,7 @@ impl<'a> Desk<'a> {
         }
         self.hand_out();
         self.publishing.submit();
-        let flush_at = (usize::from(self.thread.subscription.prefetch) / 4).clamp(1, MOST_ACKS);
-        let on_this_thread = self.thread.consumer.runs_on_intake_thread();
-        if !busy || on_this_thread || self.ledger.acks_due() >= flush_at || self.draining.is_some() {
-            self.apply(Event::Flush);
-            // What is due and not in the prefix stands behind a slow message; half a prefetch of that would starve us.
-            if self.ledger.acks_due() >= 2 * flush_at {
-                self.apply(Event::FlushAll);
-            }
-        }
+        self.flush(busy);
         self.settle(source)?;
         self.check_drained()?;
         if !busy {
@@ -125,7 +119,7 @@ impl<'a> Desk<'a> {
         let on_this_thread = self.thread.consumer.runs_on_intake_thread();
         for read in 0..READ_AT_ONCE {
             // A handler on this thread takes its time; orders and acks must not wait for all that is ready.
-            if self.cancelled || (on_this_thread && read > 0 && began.elapsed() > SCATTERED_ACKS) {
+            if self.cancelled || (on_this_thread && read > 0 && began.elapsed() > acks::WITHIN) {
                 return Ok(read > 0);
             }
             match source.receiver().try_recv() {
@@ -232,7 +226,16 @@ impl<'a> Desk<'a> {
         if let Some(decided) = self.batches.take_back_overdue(&mut self.backlog) {
             self.take_decided(decided);
         }
-        self.seat_wanted = !self.batches.hand_out(&mut self.backlog);
+        self.handed_out = self.batches.hand_out(&mut self.backlog);
+    }
+
+    fn flush(&mut self, busy: bool) {
+        // Quick handlers soon make more acks; others may take long, and the prefetch must not wait for them.
+        let idle = !busy && !self.batches.are_quick();
+        if idle || self.thread.consumer.runs_on_intake_thread() || self.draining.is_some() {
+            self.apply(Event::Flush);
+        }
+        self.acks.flush(&mut self.ledger, &mut self.commands);
     }
 
     fn settle<S: Source>(&mut self, source: &mut S) -> Result<(), Ended> {
@@ -285,16 +288,18 @@ impl<'a> Desk<'a> {
 
     /// Blocks until something comes, or until something is due that nobody tells of.
     fn wait<S: Source>(&mut self, source: &mut S) -> Result<(), Ended> {
-        let scattered = self.ledger.acks_due() > 0;
-        let limit = self.longest_wait(scattered);
+        // While a quick batch is out, deliveries gather: its end wakes us for all of them at once.
+        let gathering = self.handed_out == HandedOut::Gathering || self.batches.are_nearly_done();
+        let limit = self.longest_wait(gathering);
         let retry = self.publishing.next_try();
         let never = crossbeam_channel::never();
-        let deliveries = if self.cancelled { &never } else { source.receiver() };
+        let deliveries = if self.cancelled || gathering { &never } else { source.receiver() };
         select! {
             recv(deliveries) -> raw => match raw {
                 Ok(raw) => {
                     let incoming = source.read(raw);
                     self.take_incoming(incoming)?;
+                    self.gather(source)?;
                 }
                 Err(_) => return Err(Ended::Lost(source.failure())),
             },
@@ -310,28 +315,36 @@ impl<'a> Desk<'a> {
             }
             recv(retry) -> _ => self.publishing.try_again(),
             recv(self.thread.orders) -> control => self.obey(control.unwrap_or(Control::Leave), source)?,
-            default(limit) => {
-                if scattered {
-                    self.apply(Event::FlushAll);
-                }
-            }
+            // What is due by now is for the next round to find out.
+            default(limit) => {}
         }
         Ok(())
     }
 
-    fn longest_wait(&self, scattered: bool) -> Duration {
-        if scattered {
-            SCATTERED_ACKS
-        } else if self.seat_wanted && self.batches.is_empty() {
-            SEAT_SOON
-        } else if self.seat_wanted || self.publishing.has_unsent() {
-            // Most likely a batch of ours ends first, and that wakes us.
-            SEAT_LATER
-        } else if self.draining.is_some() || self.batches.may_be_overdue() {
-            OVERDUE
-        } else {
-            Duration::from_secs(60)
+    /// In a steady flow to quick handlers, lets a few more messages come before anybody is woken for the first.
+    fn gather<S: Source>(&mut self, source: &mut S) -> Result<(), Ended> {
+        let steady = self.last_wake.elapsed() < GATHER * 4;
+        self.last_wake = Instant::now();
+        if !steady || !self.batches.are_quick() {
+            return Ok(());
         }
+        match self.thread.orders.recv_timeout(GATHER) {
+            Err(err) if err.is_timeout() => Ok(()),
+            order => self.obey(order.unwrap_or(Control::Leave), source),
+        }
+    }
+
+    fn longest_wait(&self, gathering: bool) -> Duration {
+        let limit = match self.handed_out {
+            _ if gathering => GATHER,
+            HandedOut::NoSeat if self.batches.is_empty() => SEAT_SOON,
+            // Most likely a batch of ours ends first, and that wakes us.
+            HandedOut::NoSeat => SEAT_LATER,
+            _ if self.publishing.has_unsent() => SEAT_LATER,
+            _ if self.draining.is_some() || self.batches.may_be_overdue() => OVERDUE,
+            _ => Duration::from_secs(60),
+        };
+        self.acks.due_in().map_or(limit, |left| limit.min(left))
     }
 
     /// Nothing of this epoch may begin any more: the broker delivers it again.

@@ -267,6 +267,9 @@ fn messages_behind_a_slow_one_do_not_wait_for_it(stage: &Stage) {
     stage.publish("batched", &words);
     let seen: Vec<String> = (0..59).map(|_| told.recv_timeout(SOON).expect("the quick ones go by")).collect();
     assert!(seen.iter().all(|word| word == "quick"));
+    // Batches grow again beside it; the last ones must not wait for its end to make a full one.
+    stage.publish("batched", &["quick"; 300]);
+    (0..300).for_each(|_| drop(told.recv_timeout(SOON).expect("the quick ones still go by")));
     open.send(()).unwrap();
     assert_eq!(told.recv_timeout(SOON).unwrap(), "slow");
     running.stop();
