@@ -1,7 +1,7 @@
 //! Drains 100,000 small JSON messages through a typed handler that does nothing, side by side with a bare amiquip loop that
 //! parses the same JSON and acks each message; prints rates, their ratio, CPU seconds and peak memory per 100,000.
 //!
-//! `AMQP_URL=amqp://… cargo bench` measures on RabbitMQ; without it, only the memory broker. `BENCH_ROUNDS` (3) and
+//! `AMQP_URL=amqp://… cargo bench` measures on RabbitMQ; without it, only the memory broker. `BENCH_ROUNDS` (5) and
 //! `BENCH_MESSAGES` (100000) change the size. Each contender runs in a process of its own, in turns, so that memory and CPU are
 //! its own and a machine that gets busy is busy for all.
 
@@ -54,7 +54,7 @@ fn body(id: usize) -> Vec<u8> {
 }
 
 fn compare() {
-    let rounds: usize = std::env::var("BENCH_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(3);
+    let rounds: usize = std::env::var("BENCH_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(5);
     let on_rabbitmq = std::env::var_os("AMQP_URL").is_some();
     let contenders: &[&str] = if on_rabbitmq {
         &["bare", "worker", "worker-inline", "memory", "memory-inline"]
@@ -64,28 +64,32 @@ fn compare() {
     if !on_rabbitmq {
         println!("AMQP_URL is not set: only the memory broker is measured");
     }
-    println!("{} messages of {} bytes, prefetch {PREFETCH}, {rounds} rounds, the best of each", messages(), body(0).len());
-    let mut best: Vec<Option<Run>> = vec![None; contenders.len()];
-    for _ in 0..rounds {
-        for (place, contender) in contenders.iter().enumerate() {
-            let run = run_apart(contender);
-            if best[place].as_ref().is_none_or(|best| run.rate > best.rate) {
-                best[place] = Some(run);
-            }
-        }
+    println!("{} messages of {} bytes, prefetch {PREFETCH}, {rounds} rounds, the median of each", messages(), body(0).len());
+    let mut runs: Vec<Vec<Run>> = contenders.iter().map(|_| Vec::new()).collect();
+    for _ in 0..rounds.max(1) {
+        contenders.iter().zip(&mut runs).for_each(|(contender, runs)| runs.push(run_apart(contender)));
     }
-    let bare = best[0].as_ref().filter(|_| on_rabbitmq).map(|run| run.rate);
-    println!("{:<15} {:>12} {:>8} {:>14} {:>10}", "", "messages/s", "ratio", "CPU s/100,000", "peak MiB");
-    for (contender, run) in contenders.iter().zip(best.into_iter().flatten()) {
-        let ratio = match bare {
-            Some(bare) if !contender.starts_with("memory") => format!("{:.2}", run.rate / bare),
-            _ => "-".into(),
+    runs.iter_mut().for_each(|runs| runs.sort_by(|one, other| one.rate.total_cmp(&other.rate)));
+    let bare = middle(&runs[0]).rate;
+    println!(
+        "{:<15} {:>12} {:>19} {:>6} {:>14} {:>9}",
+        "", "messages/s", "slowest to fastest", "ratio", "CPU s/100,000", "peak MiB"
+    );
+    for (contender, runs) in contenders.iter().zip(&runs) {
+        let run = middle(runs);
+        let spread = format!("{:.0} to {:.0}", runs[0].rate, runs[runs.len() - 1].rate);
+        let ratio = match contender.starts_with("memory") {
+            true => "-".into(),
+            false => format!("{:.2}", run.rate / bare),
         };
-        println!("{contender:<15} {:>12.0} {ratio:>8} {:>14.2} {:>10.1}", run.rate, run.cpu_seconds, run.peak_mib);
+        println!("{contender:<15} {:>12.0} {spread:>19} {ratio:>6} {:>14.2} {:>9.1}", run.rate, run.cpu_seconds, run.peak_mib);
     }
 }
 
-#[derive(Clone)]
+fn middle(runs: &[Run]) -> &Run {
+    &runs[runs.len() / 2]
+}
+
 struct Run {
     rate: f64,
     cpu_seconds: f64,
