@@ -7,6 +7,7 @@ use crate::layout::Layout;
 use crate::ledger::Verdict;
 use crate::message::Publication;
 use crate::outcome::Outcome;
+use std::cell::Cell;
 use std::marker::PhantomData;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
@@ -39,8 +40,12 @@ pub trait Handler: Send + Sync + 'static {
 }
 
 /// What happens around each message, on the thread that runs the handler: a database connection, a trace header.
+///
+/// Hooks begin in the order in which they were added and finish in reverse. Each that has begun is finished once, by `end` or
+/// by `failed`, whatever happens in between; one that panics there is not called again.
 pub trait Hook: Send + Sync + 'static {
-    /// Before the body is decoded. An `Err` is a failed attempt, and the handler does not run.
+    /// Before the body is decoded. An `Err` is a failed attempt: the handler and the hooks after this one do not run, and this
+    /// one is not told of the failure.
     fn begin(&self, _message: &Message) -> Result<(), BoxError> {
         Ok(())
     }
@@ -48,7 +53,7 @@ pub trait Hook: Send + Sync + 'static {
     /// After the handler has returned an outcome.
     fn end(&self, _message: &Message, _outcome: &Outcome) {}
 
-    /// After the message could not be decoded, or the handler has failed or panicked.
+    /// After the message could not be decoded, or a later hook or the handler has failed or panicked.
     fn failed(&self, _message: &Message, _reason: &str) {}
 }
 
@@ -114,25 +119,28 @@ pub(crate) struct Plan {
 impl Performance {
     /// Runs hooks and handler; never panics, whatever they do.
     pub fn perform(&self, message: &Message) -> Decision {
-        let ran = catch_unwind(AssertUnwindSafe(|| self.run(message)));
-        let outcome = ran.unwrap_or_else(|panic| self.failed(message, format!("panicked: {}", words_of(&*panic))));
+        let begun = Cell::new(0);
+        let ran = catch_unwind(AssertUnwindSafe(|| self.run(message, &begun)));
+        let outcome = ran.unwrap_or_else(|panic| self.failed(message, &begun, format!("panicked: {}", words_of(&*panic))));
         self.decide(message, outcome)
     }
 
-    fn run(&self, message: &Message) -> Outcome {
+    /// `begun` is how many hooks have begun and not finished, for whoever catches a panic out of here.
+    fn run(&self, message: &Message, begun: &Cell<usize>) -> Outcome {
         for hook in &self.hooks {
             if let Err(err) = hook.begin(message) {
-                return self.failed(message, format!("a hook failed: {}", chain(&*err)));
+                return self.failed(message, begun, format!("a hook failed: {}", chain(&*err)));
             }
+            begun.set(begun.get() + 1);
         }
         match self.unaccepted(message).map_or_else(|| self.handler.decode_and_handle(message), Err) {
             Ok(Ok(outcome)) => {
-                self.hooks.iter().rev().for_each(|hook| hook.end(message, &outcome));
+                self.finish(begun, |hook| hook.end(message, &outcome));
                 outcome
             }
-            Ok(Err(err)) => self.failed(message, chain(&*err)),
+            Ok(Err(err)) => self.failed(message, begun, chain(&*err)),
             Err(err) => {
-                self.hooks.iter().rev().for_each(|hook| hook.failed(message, &err.to_string()));
+                self.tell_failed(message, begun, &err.to_string());
                 match &self.on_decode_error {
                     Some(decide) => decide(&err, message),
                     None => Outcome::reject(err),
@@ -141,12 +149,24 @@ impl Performance {
         }
     }
 
-    fn failed(&self, message: &Message, reason: String) -> Outcome {
-        for hook in self.hooks.iter().rev() {
-            // A hook that panics here must not take the message with it.
-            let _ = catch_unwind(AssertUnwindSafe(|| hook.failed(message, &reason)));
-        }
+    fn failed(&self, message: &Message, begun: &Cell<usize>, reason: String) -> Outcome {
+        self.tell_failed(message, begun, &reason);
         Outcome::Retry { reason, after: None }
+    }
+
+    fn tell_failed(&self, message: &Message, begun: &Cell<usize>, reason: &str) {
+        self.finish(begun, |hook| {
+            // A hook that panics here must not take the message with it.
+            let _ = catch_unwind(AssertUnwindSafe(|| hook.failed(message, reason)));
+        });
+    }
+
+    fn finish(&self, begun: &Cell<usize>, tell: impl Fn(&Arc<dyn Hook>)) {
+        while let Some(last) = begun.get().checked_sub(1) {
+            // Counted as finished first: one that panics is not told twice.
+            begun.set(last);
+            tell(&self.hooks[last]);
+        }
     }
 
     fn unaccepted(&self, message: &Message) -> Option<DecodeError> {

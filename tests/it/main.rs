@@ -5,6 +5,7 @@ mod broker;
 mod consuming;
 mod decode_errors;
 mod examples;
+mod hooks;
 mod ledger;
 mod recovery;
 mod retry;
