@@ -61,7 +61,7 @@ impl Reporter {
     pub fn failed(&self, error: Error) {
         if !self.told.swap(true, Ordering::AcqRel) {
             let report = Report { step: self.step.clone(), incarnation: self.incarnation, error };
-            // One from each start of a step: there is room for more than a worker has steps.
+            // There is room for a few from every step.
             let _ = self.reports.try_send(report);
         }
     }

@@ -140,6 +140,7 @@ fn run(requests: &Receiver<Request>, orders: &Receiver<Order>) {
     let mut state = State::default();
     let mut connection: Option<Connection> = None;
     loop {
+        let opened = Instant::now();
         // Without a connection only an order can change anything; requests wait in their channel.
         let order = match connection.take() {
             None => match orders.recv() {
@@ -148,10 +149,14 @@ fn run(requests: &Receiver<Request>, orders: &Receiver<Order>) {
             },
             Some(current) => match state.serve(&current, requests, orders) {
                 Ended::Ordered(order) => order,
-                Ended::ChannelClosed => {
-                    connection = Some(current);
-                    continue;
-                }
+                Ended::ChannelClosed => match orders.recv_timeout(pause_after(opened.elapsed())) {
+                    Ok(order) => order,
+                    Err(err) if err.is_timeout() => {
+                        connection = Some(current);
+                        continue;
+                    }
+                    Err(_) => return,
+                },
                 Ended::Lost(err) => {
                     current.tell_lost(&err);
                     continue;
@@ -164,6 +169,16 @@ fn run(requests: &Receiver<Request>, orders: &Receiver<Order>) {
             Order::Detach => {}
             Order::End { .. } => return,
         }
+    }
+}
+
+/// A channel that lived long may be opened anew at once. One that a broker closes again and again is none of our haste: each
+/// opening costs the broker too, and finding a message that it closes the channel for takes two.
+fn pause_after(lived: Duration) -> Duration {
+    if lived < Duration::from_millis(200) {
+        Duration::from_millis(20)
+    } else {
+        Duration::ZERO
     }
 }
 

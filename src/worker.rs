@@ -112,8 +112,8 @@ impl Worker {
         log::info!("boot order:\n{blueprint}");
 
         let shutdown = Shutdown::new();
-        // More reports than this at a time are of steps that are known to have failed.
-        let (report, reports) = crossbeam_channel::bounded(64);
+        // Each start of a step reports once at the most; there is room for a few starts of every step.
+        let (report, reports) = crossbeam_channel::bounded(16 + 4 * steps.len());
         let supervisor = Supervisor {
             blueprint: blueprint.clone(),
             steps,

@@ -186,11 +186,12 @@ impl Transport for AmqpConnection {
     }
 
     fn close(&self, limit: Duration) {
-        let connection = self.inner.lock().unwrap_or_else(PoisonError::into_inner).connection.take();
-        if let Some(connection) = connection {
+        // A deadline of its own, around the lock too: whoever holds that may be in a call which only the socket's end frees.
+        self.deadline_for_channel().within(limit, || {
+            let connection = self.inner.lock().unwrap_or_else(PoisonError::into_inner).connection.take();
             // Whatever it says: after this the connection is closed, by word or by force.
-            let _ = self.deadline.within(limit, || connection.close());
-        }
+            let _ = connection.map(amiquip::Connection::close);
+        });
     }
 }
 
@@ -214,11 +215,7 @@ fn check(what: &str, name: &str, arguments: &Table) -> Result<(), Error> {
 /// Tries every address that the name stands for; the second socket is for shutting the first from another thread.
 fn connect(address: &Address, due: Instant) -> Result<(TcpStream, TcpStream), Error> {
     let unreachable = |what: String| Error::new(Fault::Unreachable, what);
-    let place = (address.host.as_str(), address.port);
-    let resolved: Vec<SocketAddr> = place
-        .to_socket_addrs()
-        .map_err(|err| unreachable(format!("the host `{}` cannot be found", address.host)).because(err))?
-        .collect();
+    let resolved = resolve(address, due)?;
     let mut last = unreachable(format!("the host `{}` has no address", address.host));
     for candidate in resolved {
         let left = due.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
@@ -234,6 +231,23 @@ fn connect(address: &Address, due: Instant) -> Result<(TcpStream, TcpStream), Er
         }
     }
     Err(last)
+}
+
+/// The addresses that the host's name stands for. The system's resolver knows no deadline, so it is asked on a thread that
+/// may be left behind.
+fn resolve(address: &Address, due: Instant) -> Result<Vec<SocketAddr>, Error> {
+    let place = (address.host.clone(), address.port);
+    let failed = |why: &str| Error::new(Fault::Unreachable, format!("the host `{}` {why}", address.host));
+    let (answer, answered) = crossbeam_channel::bounded(1);
+    let ask = move || {
+        let _ = answer.try_send(place.to_socket_addrs().map(Vec::from_iter));
+    };
+    let asking = std::thread::Builder::new().name("bootstep-resolver".into()).spawn(ask);
+    asking.map_err(|err| failed("could not be looked up: no thread could be started").because(err))?;
+    match answered.recv_deadline(due) {
+        Ok(found) => found.map_err(|err| failed("cannot be found").because(err)),
+        Err(_) => Err(failed("was not found in time")),
+    }
 }
 
 fn server(connection: &amiquip::Connection) -> String {
