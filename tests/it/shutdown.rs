@@ -5,7 +5,7 @@ use crate::support::wait::eventually;
 use bootstep::{steps::SpawnPool, Consumer, Message, Outcome, Worker};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{sync_channel, Receiver, SyncSender};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -15,15 +15,21 @@ crate::on_both!(
     a_handler_can_halt_the_worker_with_a_code,
 );
 
-fn a_running_handler_finishes_and_what_has_not_begun_goes_back(stage: &Stage) {
+/// A consumer that tells when it begins with a message, and holds it until it is let go.
+fn held(queue: &str) -> (Consumer, Receiver<()>, SyncSender<()>) {
     let (begin, begun) = sync_channel(100);
     let (open, gate) = sync_channel::<()>(100);
     let gate = Mutex::new(gate);
-    let consumer = Consumer::new("work", move |_: String, _: &Message| {
+    let consumer = Consumer::new(queue, move |_: String, _: &Message| {
         begin.send(())?;
         gate.lock().unwrap().recv_timeout(SOON)?;
         Ok(Outcome::Ack)
     });
+    (consumer, begun, open)
+}
+
+fn a_running_handler_finishes_and_what_has_not_begun_goes_back(stage: &Stage) {
+    let (consumer, begun, open) = held("work");
     let mut worker = Worker::new(stage.broker.clone()).drain_within(SOON);
     worker.steps.replace(SpawnPool::of(2)).add(consumer.prefetch(50));
     let running = worker.start().unwrap();
@@ -37,14 +43,7 @@ fn a_running_handler_finishes_and_what_has_not_begun_goes_back(stage: &Stage) {
 }
 
 fn a_missed_deadline_is_told_and_the_message_comes_again(stage: &Stage) {
-    let (begin, begun) = sync_channel(1);
-    let (open, gate) = sync_channel::<()>(1);
-    let gate = Mutex::new(gate);
-    let consumer = Consumer::new("stuck", move |_: String, _: &Message| {
-        begin.send(())?;
-        gate.lock().unwrap().recv_timeout(SOON)?;
-        Ok(Outcome::Ack)
-    });
+    let (consumer, begun, open) = held("stuck");
     let mut worker = Worker::new(stage.broker.clone()).drain_within(Duration::from_millis(200));
     worker.steps.add(consumer);
     let running = worker.start().unwrap();
