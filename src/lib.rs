@@ -73,6 +73,15 @@
 //! [`Worker::boot_within`]; a refused login, a missing virtual host, other arguments (406) end the boot with an error that names
 //! the step.
 //!
+//! # What makes it fast
+//!
+//! Waking a thread costs more than a quick handler does, so one wakeup serves many messages at every hop. The pool gets batches,
+//! sized by how long this queue's handlers have taken (about 0.2 ms of work, 64 messages at the most); what stands behind a
+//! message that turns out slow is taken back after 20 ms, for another thread. Settled messages are acked together, by one
+//! `basic.ack` for all up to the first that is still out. Where a prefetch of 16 or more meets handlers of less than about 25 µs,
+//! a delivery may wait 0.2 ms for others in a steady flow (1 ms while a batch is out), and an ack 1 ms. A handler that is cheap
+//! and never blocks can do without any hop: [`Consumer::on_intake_thread`].
+//!
 //! # Testing without a broker
 //!
 //! [`MemoryBroker`] is a broker in this process, with RabbitMQ's semantics or a refusal, and a clock that the test turns:
