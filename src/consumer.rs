@@ -257,6 +257,13 @@ pub fn declare_around(connection: &Connection, consumers: &[Consumer], more: &To
     let quorum_archive = connection.is_rabbitmq_from(4);
     for consumer in consumers {
         let layout = consumer.layout(&topology);
+        if let Some(exchange) = layout.distrusted() {
+            let queue = &consumer.queue.name;
+            log::info!(
+                "`{queue}`: rejected messages go to `{queue}.dead`: no queue declared here is sure to take all dead letters of \
+                 the exchange `{exchange}`"
+            );
+        }
         for queue in layout.queues(quorum_archive) {
             match connection.declare_queue(&queue) {
                 // It may have been declared before an upgrade of the broker; it still keeps what it is given.

@@ -7,7 +7,7 @@ use crate::delivered::{headers, Message};
 use crate::limits::obstacle;
 use crate::message::{Publication, Table, Value};
 use crate::retry::RetryPolicy;
-use crate::topology::{Queue, Topology};
+use crate::topology::{Binding, ExchangeKind, Queue, Topology};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// More of a reason than this is cut off, so that headers never outgrow the connection's frame size.
@@ -36,7 +36,7 @@ enum Rejects {
 impl Layout {
     /// `declared` is all that is declared here: only what is ours is trusted to be there.
     pub fn of(queue: &Queue, policy: &RetryPolicy, declared: &Topology) -> Self {
-        let rejects = if dead_letters_are_ours(queue, declared) { Rejects::ByBroker } else { Rejects::ByPublish };
+        let rejects = if dead_letters_arrive(queue, declared) { Rejects::ByBroker } else { Rejects::ByPublish };
         Layout { queue: queue.clone(), policy: policy.clone(), rejects }
     }
 
@@ -49,6 +49,11 @@ impl Layout {
             queues.push(self.with_type(Queue::new(self.dead_name())));
         }
         queues
+    }
+
+    /// The dead-letter exchange that was asked for and is not trusted to take everything.
+    pub fn distrusted(&self) -> Option<&str> {
+        self.queue.dead_letter_exchange().filter(|_| self.rejects == Rejects::ByPublish && !self.queue.passive)
     }
 
     /// Whether `basic.reject` is how a message of this queue is rejected.
@@ -126,15 +131,35 @@ impl Layout {
     }
 }
 
-/// Whether what this queue dead-letters arrives: exchange and a queue on it are declared here.
-fn dead_letters_are_ours(queue: &Queue, declared: &Topology) -> bool {
+/// Whether what this queue dead-letters is sure to arrive: exchange and a queue that it routes every dead letter to are declared
+/// here. The broker dead-letters without a word, so what is not certain is published and confirmed instead.
+fn dead_letters_arrive(queue: &Queue, declared: &Topology) -> bool {
     let Some(exchange) = queue.dead_letter_exchange().filter(|_| !queue.passive) else { return false };
     let key = queue.arguments.get("x-dead-letter-routing-key").and_then(Value::as_str);
-    if exchange.is_empty() {
-        return declared.queues.iter().any(|other| Some(other.name.as_str()) == key && other.name != queue.name);
+    let routes = |target: &Queue| match exchange {
+        "" => Some(target.name.as_str()) == key,
+        _ => target.bindings.iter().any(|binding| binding.exchange == exchange && takes(binding, key, declared)),
+    };
+    // One that refuses when it is full would drop a dead letter, because nobody hears of the refusal.
+    let refuses = |target: &Queue| {
+        let overflow = target.arguments.get("x-overflow").and_then(Value::as_str);
+        overflow.is_some_and(|overflow| overflow.starts_with("reject-publish"))
+    };
+    declared.queues.iter().any(|target| target.name != queue.name && routes(target) && !refuses(target))
+}
+
+/// Whether a binding takes whatever has this key; without one of its own, a dead letter keeps the message's, which is unknown.
+fn takes(binding: &Binding, key: Option<&str>, declared: &Topology) -> bool {
+    let exchange = declared.exchanges.iter().find(|exchange| exchange.name == binding.exchange);
+    match exchange.map(|exchange| &exchange.kind) {
+        Some(ExchangeKind::Fanout) => true,
+        Some(ExchangeKind::Direct) => Some(binding.routing_key.as_str()) == key,
+        Some(ExchangeKind::Topic) => {
+            binding.routing_key == "#" || key.is_some_and(|key| binding.routing_key == key && !key.contains(['*', '#']))
+        }
+        // By headers, or by a plugin's rules: the message decides.
+        _ => false,
     }
-    declared.exchanges.iter().any(|other| other.name == exchange)
-        && declared.queues.iter().any(|other| other.bindings.iter().any(|binding| binding.exchange == exchange))
 }
 
 /// The message with all its properties, on its way to one queue and no other.

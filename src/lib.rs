@@ -33,7 +33,7 @@
 //! | [`Ack`](Outcome::Ack) | what the handler published is confirmed; then ack |
 //! | [`Retry`](Outcome::Retry), `Err`, a panic | published to `<queue>.retry.<delay>`, confirmed, then ack; from there the broker brings it back. After the last delay: archive |
 //! | [`Archive`](Outcome::Archive) | published to `<queue>.archive`, confirmed, then ack |
-//! | [`Reject`](Outcome::Reject), undecodable | `basic.reject` if the queue's dead-letter exchange and a queue on it are declared here; else published to `<queue>.dead`, confirmed, then ack |
+//! | [`Reject`](Outcome::Reject), undecodable | `basic.reject` if a queue declared here is sure to take what the queue dead-letters; else published to `<queue>.dead`, confirmed, then ack |
 //! | [`Requeue`](Outcome::Requeue) | `basic.nack` with requeue |
 //! | [`Halt`](Outcome::Halt) | requeue or ack; then the worker drains and ends with the code |
 //!
@@ -53,13 +53,17 @@
 //! 7. Steps are started and stopped by one thread; `stop` exactly once for each `start` that succeeded. Stopping a thread means
 //!    dropping what it reads from.
 //! 8. Nothing in [`steps`] uses what a user's step could not use.
-//! 9. No body, password or credential is ever logged.
+//! 9. No body, password or credential is ever logged. (amiquip's own `debug` and `trace` lines hold them: a program that installs
+//!    a logger of its own must keep the target `amiquip` at `info`; [`Worker::run`]'s does.)
 //!
 //! Delivery is at-least-once: whatever fails, a message is on its queue, waiting for its retry, in the archive, in the dead
-//! letters, or done. One hop is weaker, because RabbitMQ promises less there: from a *classic* retry queue back to its main queue
-//! a message can be lost when the broker is killed, or when the main queue does not exist at that moment
-//! (<https://www.rabbitmq.com/docs/dlx#safety>). Quorum queues are dead-lettered at-least-once; declare the main queue
-//! with [`Queue::quorum`], and its retry queues are as well.
+//! letters, or done. Where the broker itself moves a message, it is as safe as RabbitMQ's dead-lettering
+//! (<https://www.rabbitmq.com/docs/dlx#safety>):
+//! - From a *classic* retry queue back to its main queue, a message can be lost when the broker is killed, or when the main queue
+//!   does not exist at that moment. Declare the main queue with [`Queue::quorum`], and this hop is at-least-once.
+//! - A rejected message whose queue has a dead-letter exchange of yours, with a queue declared here that is sure to take it, is
+//!   dead-lettered by the broker: unconfirmed, unless the queue is a quorum queue with `x-dead-letter-strategy` `at-least-once`.
+//!   Name no dead-letter exchange, and it is published to `<queue>.dead` and confirmed.
 //!
 //! # One blueprint, and what restarts
 //!
@@ -77,9 +81,9 @@
 //!
 //! Waking a thread costs more than a quick handler does, so one wakeup serves many messages at every hop. The pool gets batches,
 //! sized by how long this queue's handlers have taken (about 0.2 ms of work, 64 messages at the most); what stands behind a
-//! message that turns out slow is taken back after 20 ms, for another thread. Settled messages are acked together, by one
+//! message that turns out slow is taken back after 20 ms, for another thread if there is one. Settled messages are acked together, by one
 //! `basic.ack` for all up to the first that is still out. Where a prefetch of 16 or more meets handlers of less than about 25 µs,
-//! a delivery may wait 0.2 ms for others in a steady flow (1 ms while a batch is out), and an ack 1 ms. A handler that is cheap
+//! a delivery may wait 0.2 ms for others in a steady flow (1 ms while a batch is out), and an ack 1 ms (2 ms behind a slower one). A handler that is cheap
 //! and never blocks can do without any hop: [`Consumer::on_intake_thread`].
 //!
 //! # Testing without a broker
@@ -87,15 +91,16 @@
 //! [`MemoryBroker`] is a broker in this process, with RabbitMQ's semantics or a refusal, and a clock that the test turns:
 //!
 //! ```
-//! use bootstep::{Broker, Consumer, MemoryBroker, Outcome, Publication, Worker};
+//! use bootstep::{Broker, Consumer, MemoryBroker, Outcome, Publication, RetryPolicy, Worker};
 //! use std::time::Duration;
 //!
 //! let memory = MemoryBroker::new();
 //! let mut worker = Worker::new(Broker::from(&memory));
 //! worker.steps.add(Consumer::new("jobs", |_job: String, message| match message.attempt() {
-//!     1 => Ok(Outcome::retry("not today").after(Duration::from_secs(3600))),
+//!     1 => Ok(Outcome::retry("not today")),
 //!     _ => Ok(Outcome::archive("seen twice")),
-//! }));
+//! })
+//! .retry(RetryPolicy::fixed(Duration::from_secs(3600), 3)));
 //! let running = worker.start()?;
 //! memory.publish(Publication::new("", "jobs", "paint the fence"))?;
 //! // Waits until nothing is left to do, and turns the clock to each retry that is due.

@@ -7,8 +7,8 @@ pub const MOST_LEVELS: usize = 16;
 
 /// How often and when a failed message is tried again. The default is five retries after 1, 2, 4, 8 and 16 seconds.
 ///
-/// A delay is a *level*: one queue on the broker with that time to live. There are sixteen at the most, and every delay is
-/// rounded up to one of them.
+/// A delay is a *level*: one queue on the broker with that time to live. There are sixteen at the most. A delay that a handler
+/// asks for is rounded up to one of them; what is longer than the longest waits for that one.
 ///
 /// ```
 /// use bootstep::RetryPolicy;

@@ -9,6 +9,7 @@ crate::on_both!(
     text_in_an_unknown_encoding_is_not_misread,
     a_declared_dead_letter_exchange_gets_what_is_rejected,
     a_dead_letter_exchange_of_somebody_else_is_not_trusted,
+    a_dead_letter_exchange_that_may_not_take_all_is_not_trusted,
     the_consumer_may_decide_about_what_it_cannot_decode,
     a_hook_sees_what_was_not_decoded,
 );
@@ -128,6 +129,29 @@ fn a_dead_letter_exchange_of_somebody_else_is_not_trusted(stage: &Stage) {
     let _running = stage.start(json(Queue::new("lonely").dead_letter_to("nowhere", "lost")));
     stage.publish("lonely", &["x"]);
     assert_dead(&stage.take("lonely.dead", 1)[0], b"x", "not the JSON");
+}
+
+fn a_dead_letter_exchange_that_may_not_take_all_is_not_trusted(stage: &Stage) {
+    let own_key = |name: &str| Queue::new(name).argument("x-dead-letter-exchange", "graveyard");
+    let cases = [
+        (own_key("kept"), Queue::new("morgue.key").bind("graveyard", "kept")),
+        (Queue::new("other").dead_letter_to("graveyard", "a"), Queue::new("morgue.a").bind("graveyard", "b")),
+        (
+            Queue::new("full").dead_letter_to("graveyard", "full"),
+            Queue::new("morgue.full").bind("graveyard", "full").max_length(1).overflow("reject-publish"),
+        ),
+    ];
+    for (queue, morgue) in cases {
+        let (name, beside) = (queue.name.clone(), morgue.name.clone());
+        let mut worker = bootstep::Worker::new(stage.broker.clone());
+        let declare = bootstep::steps::DeclareDeadLetters::default().queue(morgue);
+        worker.steps.replace(declare).add(json(queue).exchange(Exchange::direct("graveyard")));
+        let running = worker.start().unwrap();
+        stage.publish(&name, &["x", "y", "z"]);
+        assert_eq!(stage.take(&format!("{name}.dead"), 3).len(), 3, "{name}");
+        assert_eq!(stage.ready(&beside), 0);
+        assert_eq!(running.stop(), 0);
+    }
 }
 
 fn the_consumer_may_decide_about_what_it_cannot_decode(stage: &Stage) {
