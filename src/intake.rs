@@ -185,6 +185,20 @@ impl Thread {
         declared.map_err(|err| log::warn!("{err}")).is_ok()
     }
 
+    /// Whatever refuses a message may have been deleted. Declaring what stands beside the queue again costs little, next to a
+    /// message that cannot leave.
+    fn declare_beside(&self) {
+        let connection = &self.around.connection;
+        for queue in self.consumer.layout(&self.around.declared).queues(connection.is_rabbitmq_from(4)) {
+            match connection.declare_queue(&queue) {
+                // It is there, from before an upgrade.
+                Err(err) if err.fault() == Fault::Mismatch => {}
+                Err(err) => log::warn!("{err}"),
+                Ok(_) => {}
+            }
+        }
+    }
+
     fn tell_ready(&mut self, result: Result<(), Error>) {
         if let Some(ready) = self.ready.take() {
             let _ = ready.try_send(result);

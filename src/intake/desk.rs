@@ -103,6 +103,9 @@ impl<'a> Desk<'a> {
         if let Ok(control) = self.thread.orders.try_recv() {
             self.obey(control, source)?;
         }
+        if self.draining.is_some() {
+            self.hand_back_refused();
+        }
         self.hand_out();
         self.publishing.submit();
         self.flush(busy);
@@ -278,6 +281,14 @@ impl<'a> Desk<'a> {
         }
     }
 
+    /// What could not be moved goes back: a full archive must not hold up the end.
+    fn hand_back_refused(&mut self) {
+        for ticket in self.publishing.give_up_refused() {
+            self.apply(Event::Refused { ticket });
+            self.hand_back(ticket.tag);
+        }
+    }
+
     fn check_drained(&mut self) -> Result<(), Ended> {
         match self.draining {
             Some(_) if self.ledger.unsettled() == 0 => Err(Ended::Told),
@@ -313,7 +324,10 @@ impl<'a> Desk<'a> {
                     self.publishing.keep(published);
                 }
             }
-            recv(retry) -> _ => self.publishing.try_again(),
+            recv(retry) -> _ => {
+                self.thread.declare_beside();
+                self.publishing.try_again();
+            }
             recv(self.thread.orders) -> control => self.obey(control.unwrap_or(Control::Leave), source)?,
             // What is due by now is for the next round to find out.
             default(limit) => {}
@@ -338,10 +352,10 @@ impl<'a> Desk<'a> {
         let limit = match self.handed_out {
             _ if gathering => GATHER,
             HandedOut::NoSeat if self.batches.is_empty() => SEAT_SOON,
+            _ if self.draining.is_some() || self.batches.may_be_overdue() => OVERDUE,
             // Most likely a batch of ours ends first, and that wakes us.
             HandedOut::NoSeat => SEAT_LATER,
             _ if self.publishing.has_unsent() => SEAT_LATER,
-            _ if self.draining.is_some() || self.batches.may_be_overdue() => OVERDUE,
             _ => Duration::from_secs(60),
         };
         self.acks.due_in().map_or(limit, |left| limit.min(left))

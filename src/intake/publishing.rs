@@ -151,6 +151,14 @@ impl Publishing {
         self.unsent.extend(self.refused.drain(..));
     }
 
+    /// Gives up moves that were refused and wait to be tried again; answers whose.
+    pub fn give_up_refused(&mut self) -> Vec<Ticket> {
+        self.alarm = crossbeam_channel::never();
+        // A move of ours is one publication, so whatever was refused is all there is of it.
+        let refused = std::mem::take(&mut self.refused).into_iter().map(|(ticket, _)| ticket);
+        refused.inspect(|ticket| drop(self.moves.remove(&ticket.tag))).collect()
+    }
+
     /// The epoch is over: what is not yet on its way stays unpublished, because its original comes again.
     pub fn abandon(&self) {
         self.wanted.store(false, Ordering::Release);

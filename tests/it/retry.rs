@@ -11,6 +11,7 @@ crate::on_both!(
     a_retry_keeps_exchange_key_and_properties,
     a_handler_may_ask_for_another_delay_within_the_policy,
     an_archived_message_is_not_tried_again,
+    a_deleted_archive_is_declared_again_for_what_waits,
     a_quorum_queue_retries_as_well,
 );
 
@@ -107,6 +108,16 @@ fn an_archived_message_is_not_tried_again(stage: &Stage) {
     stage.publish("final", &["x"]);
     let archived = &stage.take("final.archive", 1)[0];
     assert_eq!((archived.attempt(), text(archived, headers::REASON).as_str()), (1, "seen enough"));
+}
+
+fn a_deleted_archive_is_declared_again_for_what_waits(stage: &Stage) {
+    let consumer = Consumer::new("jobs", |_: String, _: &Message| Ok(Outcome::archive("for a human")));
+    let _running = stage.start(consumer);
+    stage.connection.delete_queue("jobs.archive").unwrap();
+    stage.publish("jobs", &["x"]);
+    let there = || stage.connection.declare_queue(&Queue::existing("jobs.archive")).is_ok();
+    stage.until("the archive is there again", there);
+    assert_eq!(stage.take("jobs.archive", 1)[0].body(), b"x");
 }
 
 #[test]

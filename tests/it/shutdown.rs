@@ -2,7 +2,7 @@
 
 use crate::support::stage::{Stage, SOON};
 use crate::support::wait::eventually;
-use bootstep::{steps::SpawnPool, Consumer, Message, Outcome, Worker};
+use bootstep::{steps::SpawnPool, Consumer, Message, Outcome, Queue, Worker};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{sync_channel, Receiver, SyncSender};
@@ -13,6 +13,7 @@ crate::on_both!(
     a_running_handler_finishes_and_what_has_not_begun_goes_back,
     a_missed_deadline_is_told_and_the_message_comes_again,
     a_handler_can_halt_the_worker_with_a_code,
+    a_full_archive_does_not_hold_up_the_end,
 );
 
 /// A consumer that tells when it begins with a message, and holds it until it is let go.
@@ -65,6 +66,23 @@ fn a_handler_can_halt_the_worker_with_a_code(stage: &Stage) {
     stage.publish("brake", &["go", "stop"]);
     assert_eq!(running.wait(), 42);
     assert_eq!(stage.take("brake", 1)[0].body(), b"stop");
+}
+
+fn a_full_archive_does_not_hold_up_the_end(stage: &Stage) {
+    stage.connection.declare_queue(&Queue::new("jobs.archive").max_length(1).overflow("reject-publish")).unwrap();
+    stage.publish("jobs.archive", &["full"]);
+    let (tell, told) = sync_channel(10);
+    let consumer = Consumer::new("jobs", move |_: String, _: &Message| {
+        tell.send(())?;
+        Ok(Outcome::archive("for a human"))
+    });
+    let running = stage.start(consumer);
+    stage.publish("jobs", &["x", "y"]);
+    (0..2).for_each(|_| told.recv_timeout(SOON).unwrap());
+    let asked = Instant::now();
+    assert_eq!(running.stop(), bootstep::EXIT_DRAINED);
+    assert!(asked.elapsed() < SOON / 2, "it does not wait for a human");
+    stage.until("both are back on their queue", || stage.ready("jobs") == 2);
 }
 
 #[test]
