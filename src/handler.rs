@@ -6,7 +6,7 @@ use crate::error::BoxError;
 use crate::layout::Layout;
 use crate::ledger::Verdict;
 use crate::message::Publication;
-use crate::outcome::Outcome;
+use crate::outcome::{one_line, Outcome};
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -196,19 +196,19 @@ impl Performance {
             Outcome::Retry { reason, after } => match self.layout.retry(message, after, &reason) {
                 Some(retry) => {
                     let attempt = message.attempt();
-                    log::warn!("`{queue}`: attempt {attempt} failed, waits in `{}`: {reason}", retry.routing_key);
+                    log::warn!("`{queue}`: attempt {attempt} failed, waits in `{}`: {}", retry.routing_key, one_line(&reason));
                     plan(vec![retry], Verdict::Ack)
                 }
                 None => self.give_up(message, &reason),
             },
             Outcome::Archive { reason } => self.give_up(message, &reason),
             Outcome::Reject { reason } if self.layout.rejects_by_broker() => {
-                log::warn!("`{queue}`: a message was rejected to the dead letters: {reason}");
+                log::warn!("`{queue}`: a message was rejected to the dead letters: {}", one_line(&reason));
                 plan(Vec::new(), Verdict::Reject)
             }
             Outcome::Reject { reason } => {
                 let dead = self.layout.dead(message, &reason);
-                log::warn!("`{queue}`: a message was rejected to `{}`: {reason}", dead.routing_key);
+                log::warn!("`{queue}`: a message was rejected to `{}`: {}", dead.routing_key, one_line(&reason));
                 plan(vec![dead], Verdict::Ack)
             }
             Outcome::Requeue => plan(Vec::new(), Verdict::Requeue),
@@ -224,7 +224,8 @@ impl Performance {
     fn give_up(&self, message: &Message, reason: &str) -> Decision {
         let archived = self.layout.archive(message, reason);
         let attempt = message.attempt();
-        log::error!("`{}`: given up after attempt {attempt}, kept in `{}`: {reason}", message.queue(), archived.routing_key);
+        let (queue, kept_in, reason) = (message.queue(), &archived.routing_key, one_line(reason));
+        log::error!("`{queue}`: given up after attempt {attempt}, kept in `{kept_in}`: {reason}");
         Decision::Other(Box::new(Plan {
             publications: vec![archived],
             verdict: Verdict::Ack,

@@ -6,12 +6,10 @@
 use crate::delivered::{headers, Message};
 use crate::limits::obstacle;
 use crate::message::{Publication, Table, Value};
+use crate::outcome::cut;
 use crate::retry::RetryPolicy;
 use crate::topology::{Binding, ExchangeKind, Queue, Topology};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-/// More of a reason than this is cut off, so that headers never outgrow the connection's frame size.
-const LONGEST_REASON_BYTES: usize = 2_000;
 
 /// Full at this many messages: then the broker refuses more, and the originals stay where they are.
 const ARCHIVE_LENGTH: u32 = 1_000_000;
@@ -227,12 +225,4 @@ fn forget_history(headers: &mut Table) {
             name.starts_with("x-death") || name.starts_with("x-first-death-") || name.starts_with("x-last-death-");
         !ours_to_drop && name != "x-delivery-count" && name != "x-acquired-count"
     });
-}
-
-fn cut(reason: &str) -> &str {
-    let mut end = reason.len().min(LONGEST_REASON_BYTES);
-    while !reason.is_char_boundary(end) {
-        end -= 1;
-    }
-    &reason[..end]
 }

@@ -91,3 +91,38 @@ impl fmt::Display for Outcome {
         }
     }
 }
+
+/// More of a reason than this is cut off, so that headers never outgrow the connection's frame size.
+const LONGEST_REASON_BYTES: usize = 2_000;
+
+/// A reason as it travels in a header.
+pub(crate) fn cut(reason: &str) -> &str {
+    let mut end = reason.len().min(LONGEST_REASON_BYTES);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    &reason[..end]
+}
+
+/// A reason as it stands in the log: on one line, because a line end in it could forge another.
+pub(crate) fn one_line(reason: &str) -> String {
+    let mut line = String::with_capacity(reason.len().min(LONGEST_REASON_BYTES));
+    for char in cut(reason).chars() {
+        match char.is_control() {
+            true => line.extend(char.escape_default()),
+            false => line.push(char),
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_logged_reason_is_one_line_of_bounded_length() {
+        assert_eq!(one_line("no\n\u{1b}[31mERROR all is lost\0"), "no\\n\\u{1b}[31mERROR all is lost\\u{0}");
+        assert_eq!(one_line(&"ä".repeat(5_000)).len(), LONGEST_REASON_BYTES);
+    }
+}
