@@ -4,6 +4,7 @@ use crate::broker::{Broker, Connection};
 use crate::consumer::{topology_of, Consumer};
 use crate::error::{Error, Fault};
 use crate::intake::{Control, Intake, Surroundings};
+use crate::outcome::one_line;
 use crate::pool::Pool;
 use crate::publisher::Publisher;
 use crate::shutdown::{Shutdown, Urgency};
@@ -22,7 +23,9 @@ pub struct Context {
     /// Whether the step has reported a failure since it was entered.
     told: Arc<AtomicBool>,
     broker: Broker,
-    consumers: Arc<Vec<Consumer>>,
+    consumers: Vec<Consumer>,
+    /// The same by the step that brings them.
+    brought: HashMap<String, Vec<Consumer>>,
     provided: HashMap<TypeId, Provided>,
     intakes: HashMap<String, Vec<Intake>>,
     reports: Sender<Report>,
@@ -68,13 +71,20 @@ impl Reporter {
 }
 
 impl Context {
-    pub(crate) fn new(broker: Broker, consumers: Vec<Consumer>, reports: Sender<Report>, shutdown: Shutdown) -> Self {
+    /// `brought` is what each step brings, in the order of the blueprint.
+    pub(crate) fn new(
+        broker: Broker,
+        brought: Vec<(String, Vec<Consumer>)>,
+        reports: Sender<Report>,
+        shutdown: Shutdown,
+    ) -> Self {
         Context {
             step: String::new(),
             incarnation: 0,
             told: Arc::default(),
             broker,
-            consumers: Arc::new(consumers),
+            consumers: brought.iter().flat_map(|(_, consumers)| consumers).cloned().collect(),
+            brought: brought.into_iter().collect(),
             provided: HashMap::new(),
             intakes: HashMap::new(),
             reports,
@@ -91,6 +101,12 @@ impl Context {
     /// All consumers of all steps, in the order of the blueprint.
     pub fn consumers(&self) -> &[Consumer] {
         &self.consumers
+    }
+
+    /// The consumers that this step brings, as it said when the worker started: the same over every restart, and so are their
+    /// handlers with what those keep.
+    pub fn brought(&self) -> Vec<Consumer> {
+        self.brought.get(&self.step).cloned().unwrap_or_default()
     }
 
     /// This gives a value to later steps, which ask for it by its type. It is withdrawn when this step stops.
@@ -148,7 +164,7 @@ impl Context {
             // Without the step that declares, only what consumers name themselves is known to be there.
             declared: self.get::<Topology>().or_else(|_| topology_of(&self.consumers))?,
             halt: Arc::new(move |code, reason| {
-                log::error!("a handler halts the worker with exit code {code}: {reason}");
+                log::error!("a handler halts the worker with exit code {code}: {}", one_line(&reason));
                 shutdown.halt(code);
             }),
         };

@@ -11,6 +11,15 @@ pub(crate) fn start() {
     }
 }
 
+/// A logger that the program installed itself is not ours to cap.
+pub(crate) fn warn_of_login() {
+    if log::log_enabled!(target: "amiquip", log::Level::Debug) {
+        log::warn!(
+            "the program's logger takes `debug` lines of `amiquip`, which hold the password: keep that target at `info`"
+        );
+    }
+}
+
 /// amiquip's `debug` lines hold the login with its password: they are dropped whatever `RUST_LOG` says.
 struct Capped(env_logger::Logger);
 

@@ -103,7 +103,8 @@ impl Stop {
 /// worker.steps.add(ConsumeOrders { queue: "orders".into() });
 /// ```
 pub trait ConsumerStep: Send + 'static {
-    /// What it consumes. Asked once, when the worker starts.
+    /// What it consumes. It may be asked a few times before the worker starts, since the step's name is made of it by default;
+    /// the answer given when the worker starts holds for as long as that runs, over every reconnect.
     fn consumers(&self) -> Vec<Consumer>;
 
     /// What other steps call it; by default its type and its queues, so that two values of one type have two names.
@@ -136,7 +137,8 @@ impl<C: ConsumerStep> Step for C {
     }
 
     fn start(&mut self, ctx: &mut Context) -> Result<(), BoxError> {
-        Ok(ctx.consume(&self.consumers())?)
+        let consumers = ctx.brought();
+        Ok(ctx.consume(&consumers)?)
     }
 
     fn brings(&self) -> Vec<Consumer> {

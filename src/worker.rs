@@ -2,7 +2,7 @@
 
 use crate::blueprint::Blueprint;
 use crate::broker::Broker;
-use crate::consumer::topology_of;
+use crate::consumer::{topology_of, Consumer};
 use crate::context::Context;
 use crate::error::{Error, Fault};
 use crate::logging;
@@ -107,17 +107,20 @@ impl Worker {
         let mut given: Vec<Option<Box<dyn Step>>> = self.steps.into_boxes().into_iter().map(Some).collect();
         let in_order = blueprint.added().filter_map(|place| given[place].take());
         let steps: Vec<Box<dyn Step>> = in_order.collect();
-        let consumers: Vec<_> = steps.iter().flat_map(|step| step.brings()).collect();
-        topology_of(&consumers)?;
-        log::info!("boot order:\n{blueprint}");
-
         let shutdown = Shutdown::new();
         // Each start of a step reports once at the most; there is room for a few starts of every step.
         let (report, reports) = crossbeam_channel::bounded(16 + 4 * steps.len());
+        let brought: Vec<(String, Vec<Consumer>)> =
+            steps.iter().map(|step| (step.name().into_owned(), step.brings())).collect();
+        let context = Context::new(self.broker, brought, report, shutdown.clone());
+        topology_of(context.consumers())?;
+        logging::warn_of_login();
+        log::info!("boot order:\n{blueprint}");
+
         let supervisor = Supervisor {
             blueprint: blueprint.clone(),
             steps,
-            context: Context::new(self.broker, consumers, report, shutdown.clone()),
+            context,
             reports,
             shutdown: shutdown.clone(),
             boot_deadline: self.boot_deadline,
@@ -186,7 +189,9 @@ impl Running {
         };
         let drained = end.is_some_and(|end| end.drained && end.boot.is_ok());
         match self.shutdown.code() {
-            Some(code) => code,
+            // Zero says that everything is settled, whoever asked for it.
+            Some(code) if code != EXIT_DRAINED || drained => code,
+            Some(_) => EXIT_NOT_DRAINED,
             None if drained && self.shutdown.urgency() != Urgency::Now => EXIT_DRAINED,
             None => EXIT_NOT_DRAINED,
         }

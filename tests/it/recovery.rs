@@ -3,8 +3,9 @@
 use crate::support::node::Node;
 use crate::support::stage::{Stage, SOON};
 use crate::support::wait::{eventually, holds_within};
-use bootstep::{Broker, Connection, Consumer, Message, Outcome, Publication, Queue, RetryPolicy, Worker};
+use bootstep::{Broker, Connection, Consumer, ConsumerStep, Message, Outcome, Publication, Queue, RetryPolicy, Worker};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -155,6 +156,37 @@ fn a_severed_memory_broker_is_reconnected_to() {
             seen.lock().unwrap().len() == number
         });
     }
+    assert_eq!(running.stop(), 0);
+}
+
+#[test]
+fn a_handler_keeps_its_state_over_a_reconnect() {
+    struct Counting;
+    impl ConsumerStep for Counting {
+        fn consumers(&self) -> Vec<Consumer> {
+            let count = AtomicU32::new(0);
+            vec![Consumer::new("counted", move |_: String, message: &Message| {
+                let count = count.fetch_add(1, Ordering::SeqCst) + 1;
+                message.publish("", "counts", count.to_string());
+                Ok(Outcome::Ack)
+            })]
+        }
+    }
+    let stage = Stage::memory();
+    let memory = stage.memory.clone().unwrap();
+    memory.declare_queue(&Queue::new("counts")).unwrap();
+    let running = stage.start(Counting);
+    for number in 1..=3_usize {
+        memory.publish(Publication::new("", "counted", "x")).unwrap();
+        memory.drain(SOON).unwrap();
+        assert_eq!(memory.bodies("counts").len(), number);
+        memory.sever();
+        eventually("it is connected again", SOON, || {
+            memory.advance(Duration::from_secs(1));
+            memory.declare_queue(&Queue::existing("counted")).is_ok_and(|status| status.consumers == 1)
+        });
+    }
+    assert_eq!(memory.bodies("counts"), [b"1", b"2", b"3"]);
     assert_eq!(running.stop(), 0);
 }
 

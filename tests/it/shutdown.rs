@@ -14,6 +14,7 @@ crate::on_both!(
     a_missed_deadline_is_told_and_the_message_comes_again,
     a_handler_can_halt_the_worker_with_a_code,
     a_full_archive_does_not_hold_up_the_end,
+    zero_is_the_exit_code_only_if_everything_is_settled,
 );
 
 /// A consumer that tells when it begins with a message, and holds it until it is let go.
@@ -83,6 +84,18 @@ fn a_full_archive_does_not_hold_up_the_end(stage: &Stage) {
     assert_eq!(running.stop(), bootstep::EXIT_DRAINED);
     assert!(asked.elapsed() < SOON / 2, "it does not wait for a human");
     stage.until("both are back on their queue", || stage.ready("jobs") == 2);
+}
+
+fn zero_is_the_exit_code_only_if_everything_is_settled(stage: &Stage) {
+    let (consumer, begun, _open) = held("stuck");
+    let halting = Consumer::new("halting", |_: String, _: &Message| Ok(Outcome::halt(0, "enough")));
+    let mut worker = Worker::new(stage.broker.clone()).drain_within(Duration::from_millis(200));
+    worker.steps.add(consumer).add(halting);
+    let running = worker.start().unwrap();
+    stage.publish("stuck", &["x"]);
+    begun.recv_timeout(SOON).unwrap();
+    stage.publish("halting", &["x"]);
+    assert_eq!(running.wait(), bootstep::EXIT_NOT_DRAINED);
 }
 
 #[test]
