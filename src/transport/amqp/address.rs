@@ -19,11 +19,14 @@ pub(crate) struct Address {
 
 impl Address {
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let url = url::Url::parse(text).map_err(|err| wrong(format!("the AMQP URL cannot be read: {err}")))?;
+        let url = url::Url::parse(text).map_err(|err| match err {
+            url::ParseError::RelativeUrlWithoutBase => wrong(format!("the AMQP URL is {}: {LIKE_THIS}", kind_of(text))),
+            err => wrong(format!("the AMQP URL cannot be read: {err}; {LIKE_THIS}")),
+        })?;
         match url.scheme() {
             "amqp" => {}
             "amqps" => return Err(wrong("`amqps://` is not supported yet; use `amqp://`")),
-            other => return Err(wrong(format!("the AMQP URL begins with `{other}://`; it must be `amqp://`"))),
+            other => return Err(wrong(format!("the AMQP URL begins with `{other}:`; {LIKE_THIS}"))),
         }
         let mut address = Address {
             host: host(&url),
@@ -67,6 +70,17 @@ impl Address {
     }
 }
 
+const LIKE_THIS: &str = "write it like `amqp://user:password@host:5672/virtual-host`, or just `amqp://host`";
+
+/// Never the text itself, which may hold a password.
+fn kind_of(text: &str) -> &'static str {
+    if text.trim().is_empty() {
+        "empty"
+    } else {
+        "no URL"
+    }
+}
+
 fn host(url: &url::Url) -> String {
     match url.host_str() {
         None | Some("") => "localhost".into(),
@@ -84,6 +98,9 @@ fn virtual_host(url: &url::Url) -> Result<String, Error> {
         )),
         Some(path) if path.contains('/') => {
             Err(wrong("the AMQP URL has more than one `/` in its path; write a slash in a virtual host's name as `%2f`"))
+        }
+        Some(path) if path.contains('@') => {
+            Err(wrong("the AMQP URL has an `@` in its path; write `/` in a user name or password as `%2f`, and `@` as `%40`"))
         }
         Some(path) => decoded(path, "virtual host"),
     }
@@ -131,7 +148,11 @@ mod tests {
         check("amqp://[::1]:7", "guest@[::1]:7");
         check("amqp://h/", "leave the slash out");
         check("amqp://h/a/b", "more than one `/`");
-        check("http://h", "it must be `amqp://`");
+        check("http://h", "begins with `http:`; write it like `amqp://");
+        check("localhost:5672", "begins with `localhost:`; write it like");
+        check("", "is empty: write it like");
+        check("rabbit", "is no URL: write it like");
+        check("amqp://user:12/rest@host", "`@` in its path");
         check("amqp://h?heartbeet=1", "`heartbeet` in the AMQP URL is not known");
         check("amqp://h?heartbeat=soon", "not a whole number");
         check("amqp://h?connection_timeout=18446744073709551615", "not from 1 to 3600000 milliseconds");
