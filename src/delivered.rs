@@ -106,8 +106,13 @@ impl Message {
     /// This publishes a persistent message once the handler has returned `Ok(Outcome::Ack)`; the broker confirms it before this
     /// message is acked. A crash in between repeats this message, and so what it publishes. With any other outcome it is not
     /// published: the message's work is not done.
+    ///
+    /// On the default exchange (`""`) a queue that does not exist is a failed attempt. On another exchange, what no queue is bound
+    /// for is dropped by the broker, as RabbitMQ does; [`send`](Message::send) a [mandatory](Publication::mandatory) message where
+    /// that would be a mistake.
     pub fn publish(&self, exchange: impl Into<String>, routing_key: impl Into<String>, body: impl Into<Vec<u8>>) {
-        self.send(Publication::new(exchange, routing_key, body));
+        let publication = Publication::new(exchange, routing_key, body);
+        self.send(if publication.exchange.is_empty() { publication.mandatory() } else { publication });
     }
 
     /// This publishes a message with properties of its own, as [`publish`](Message::publish) does.

@@ -76,7 +76,7 @@ impl State {
         if !alone {
             self.cautious = self.again.len();
         } else if let Some(culprit) = self.again.pop_front() {
-            culprit.answer(Taken::Returned { reason: err.to_string() });
+            culprit.answer(Taken::Unfit { reason: err.to_string() });
         }
     }
 
@@ -185,13 +185,13 @@ fn fill<O: Outlet>(
                 return Err(err);
             }
             Err(err) => {
-                request.answer(Taken::Returned { reason: err.to_string() });
+                request.answer(Taken::Unfit { reason: err.to_string() });
                 continue;
             }
         }
         match outlet.publish(&request.publication) {
             // Not sent, because no broker could read it: the asker hears why.
-            Err(err) if err.fault() == Fault::NotTaken => request.answer(Taken::Returned { reason: err.to_string() }),
+            Err(err) if err.fault() == Fault::NotTaken => request.answer(Taken::Unfit { reason: err.to_string() }),
             Ok(sequence) => {
                 state.open_bytes += request.publication.body().len();
                 state.open.insert(sequence, (request, Instant::now()));

@@ -133,6 +133,8 @@ pub(crate) enum Taken {
     Yes,
     /// Nacked: the queue refused it (full, or an error in the queue).
     Nacked,
+    /// Not sent, because the broker would close the channel or the connection for it.
+    Unfit { reason: String },
     /// Mandatory, and no queue was bound for it.
     Returned { reason: String },
 }
@@ -143,6 +145,7 @@ impl Taken {
         match self {
             Taken::Yes => "confirmed".into(),
             Taken::Nacked => "the queue refused it (full, or in trouble)".into(),
+            Taken::Unfit { reason } => reason.clone(),
             Taken::Returned { reason } => format!("no queue takes it: {reason}"),
         }
     }

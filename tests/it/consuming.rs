@@ -127,7 +127,7 @@ fn a_publish_to_nowhere_is_a_failed_attempt_and_stops_nobody(stage: &Stage) {
     let consumer = Consumer::new("senders", |word: String, message: &Message| {
         match word.as_str() {
             "no exchange" => message.publish("no-such-exchange", "x", "lost"),
-            "no queue" => message.send(Publication::new("", "no-such-queue", "lost").mandatory()),
+            "no queue" => message.publish("", "no-such-queue", "lost"),
             _ => message.publish("", "arrivals", word),
         }
         Ok(Outcome::Ack)

@@ -162,12 +162,10 @@ impl MemoryBroker {
         // Whoever calls this wants to know, even if the message says that its publisher does not.
         let checked = route::check(&publication.mandatory());
         let taken = checked.and_then(|message| self.core.with(|state| state.publish(message)));
-        let why = match taken.map_err(|refusal| refusal.to(&whither))? {
-            Taken::Yes => return Ok(()),
-            Taken::Nacked => "a queue refused it because it is full".to_owned(),
-            Taken::Returned { reason } => format!("no queue takes it: {reason}"),
-        };
-        Err(Error::new(Fault::NotTaken, format!("could not {whither}: {why}")))
+        match taken.map_err(|refusal| refusal.to(&whither))? {
+            Taken::Yes => Ok(()),
+            refused => Err(Error::new(Fault::NotTaken, format!("could not {whither}: {}", refused.reason()))),
+        }
     }
 
     /// The bodies of the ready messages of a queue, the next to be delivered first; none if there is no such queue.
