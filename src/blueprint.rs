@@ -101,7 +101,11 @@ fn places(entries: &[Entry]) -> Result<HashMap<&str, usize>, Error> {
     }
     match twice.as_slice() {
         [] => Ok(places),
-        names => Err(wrong(format!("more than one step is named {}; give each a name of its own", listed(names)))),
+        names => Err(wrong(format!(
+            "more than one step is named {}; put a step in another's place with `steps.replace`, \
+                 or give each a name of its own (a consumer's is its step's `step_name`)",
+            listed(names)
+        ))),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use bootstep::{BoxError, Context, Pool, Step, Stop};
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// Starts the threads that run handlers, and provides them as a [`Pool`].
@@ -29,7 +30,8 @@ impl Step for SpawnPool {
 
     fn start(&mut self, ctx: &mut Context) -> Result<(), BoxError> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let pool = Pool::new(self.threads.unwrap_or(cores.max(4)), ctx.consumers().len());
+        let queues: BTreeSet<&String> = ctx.consumers().iter().map(|consumer| &consumer.queue().name).collect();
+        let pool = Pool::new(self.threads.unwrap_or(cores.max(4)), queues.len());
         ctx.provide(pool.clone());
         self.pool = Some(pool);
         Ok(())

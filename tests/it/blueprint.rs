@@ -90,7 +90,11 @@ fn what_cannot_be_ordered_is_an_error_that_names_every_step_involved() {
         &[("a", &["b"]), ("b", &["c"]), ("c", &["a"]), ("x", &["a"])],
         "steps require each other in a circle: `a`, `b`, `c`",
     );
-    check_refused(&[("a", &[]), ("b", &[]), ("a", &[])], "more than one step is named `a`; give each a name of its own");
+    check_refused(
+        &[("a", &[]), ("b", &[]), ("a", &[])],
+        "more than one step is named `a`; put a step in another's place with `steps.replace`, or give each a name of its own (a \
+         consumer's is its step's `step_name`)",
+    );
     check_refused(
         &[("a", &["cellar"]), ("b", &["roof"])],
         "step `a` requires `cellar`; step `b` requires `roof`, which nobody added",

@@ -83,7 +83,7 @@ fn what_no_broker_need_tell_is_told_before_connecting() {
     let mut worker = Worker::new(stage.broker.clone());
     worker.steps.add(consumer("same")).add(Consumer::clone(&consumer("same")));
     let err = worker.start().map(drop).unwrap_err();
-    assert_eq!(err.to_string(), "more than one step is named `consume(same)`; give each a name of its own");
+    assert!(err.to_string().starts_with("more than one step is named `consume(same)`; put a step"), "{err}");
     let err = bootstep::topology_of(&[consumer("q"), consumer(Queue::new("q").quorum())]).unwrap_err();
     assert_eq!(err.to_string(), "the queue `q` is declared twice, in different ways; declare it the same way");
 }
