@@ -18,6 +18,12 @@ pub mod headers {
     pub const ROUTING_KEY: &str = "x-bootstep-routing-key";
     /// The queue that the message was consumed from.
     pub const QUEUE: &str = "x-bootstep-queue";
+    /// The publisher's expiration, set aside so that it does not end a wait (text, milliseconds).
+    pub const EXPIRATION: &str = "x-bootstep-expiration";
+    /// The publisher's user id, set aside because the broker takes only that of the connection.
+    pub const USER_ID: &str = "x-bootstep-user-id";
+    /// On every mandatory message that the worker publishes: tells returned messages apart.
+    pub const PUBLISH_ID: &str = crate::limits::PUBLISH_ID;
 }
 
 /// A message from a queue, handed to a handler by reference: a retry needs its bytes.

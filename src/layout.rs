@@ -167,20 +167,20 @@ fn moved(message: &Message, queue: String, reason: &str) -> Publication {
     let mut set_aside = Table::new();
     // An expiration would end the wait early; the broker refuses a user id that is not ours.
     if let Some(expiration) = moved.properties.expiration.take() {
-        set_aside.insert("expiration".into(), Value::Text(expiration));
+        set_aside.insert(headers::EXPIRATION.into(), Value::Text(expiration));
     }
     if let Some(user_id) = moved.properties.user_id.take() {
-        set_aside.insert("user_id".into(), Value::Text(user_id));
+        set_aside.insert(headers::USER_ID.into(), Value::Text(user_id));
     }
     let headers = moved.properties.headers.get_or_insert_default();
     // Sender-selected distribution would send copies elsewhere (https://www.rabbitmq.com/docs/sender-selected).
     for name in ["CC", "BCC"] {
         if let Some(value) = headers.remove(name) {
-            set_aside.insert(name.into(), value);
+            set_aside.insert(format!("x-bootstep-{}", name.to_lowercase()), value);
         }
     }
     for (name, value) in set_aside {
-        headers.entry(format!("x-bootstep-{}", name.to_lowercase().replace('_', "-"))).or_insert(value);
+        headers.entry(name).or_insert(value);
     }
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     headers.entry(headers::FIRST_FAILED.into()).or_insert(Value::Timestamp(seconds));
