@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// The most levels a policy may have: each is a queue on the broker.
-pub const MOST_LEVELS: usize = 16;
+const MOST_LEVELS: usize = 16;
 
 /// How often and when a failed message is tried again. The default is five retries after 1, 2, 4, 8 and 16 seconds.
 ///
