@@ -188,6 +188,13 @@ impl Consumer {
         }
     }
 
+    /// The queues to declare beside its own; those that are declared here anyway, as they are.
+    pub(crate) fn beside(&self, declared: &Topology, quorum_archive: bool) -> Vec<Queue> {
+        let as_declared =
+            |queue: Queue| declared.queues.iter().find(|other| other.name == queue.name).cloned().unwrap_or(queue);
+        self.layout(declared).queues(quorum_archive).into_iter().map(as_declared).collect()
+    }
+
     /// What is wrong with it that no broker need tell.
     pub(crate) fn check(&self) -> Result<(), Error> {
         match self.queue.name.as_str() {
@@ -264,7 +271,7 @@ pub fn declare_around(connection: &Connection, consumers: &[Consumer], more: &To
                  the exchange `{exchange}`"
             );
         }
-        for queue in layout.queues(quorum_archive) {
+        for queue in consumer.beside(&topology, quorum_archive) {
             match connection.declare_queue(&queue) {
                 // It may have been declared before an upgrade of the broker; it still keeps what it is given.
                 Err(err) if err.fault() == Fault::Mismatch && queue.name == layout.archive_name() => {

@@ -1,7 +1,7 @@
 //! What a step sees of the worker: the broker, what earlier steps provide, and ways to report and to stop.
 
 use crate::broker::{Broker, Connection};
-use crate::consumer::{topology_of, Consumer};
+use crate::consumer::Consumer;
 use crate::error::{Error, Fault};
 use crate::intake::{Control, Intake, Surroundings};
 use crate::outcome::one_line;
@@ -161,8 +161,8 @@ impl Context {
             pool: self.get::<Pool>()?,
             publisher: self.get::<Publisher>()?,
             clock: self.broker.clock(),
-            // Without the step that declares, only what consumers name themselves is known to be there.
-            declared: self.get::<Topology>().or_else(|_| topology_of(&self.consumers))?,
+            // Without the step that declares, nothing is known to be there.
+            declared: self.get::<Topology>().unwrap_or_default(),
             halt: Arc::new(move |code, reason| {
                 log::error!("a handler halts the worker with exit code {code}: {}", one_line(&reason));
                 shutdown.halt(code);

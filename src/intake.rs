@@ -189,11 +189,12 @@ impl Thread {
     /// message that cannot leave.
     fn declare_beside(&self) {
         let connection = &self.around.connection;
-        for queue in self.consumer.layout(&self.around.declared).queues(connection.is_rabbitmq_from(4)) {
+        for queue in self.consumer.beside(&self.around.declared, connection.is_rabbitmq_from(4)) {
             match connection.declare_queue(&queue) {
                 // It is there, from before an upgrade.
                 Err(err) if err.fault() == Fault::Mismatch => {}
-                Err(err) => log::warn!("{err}"),
+                // One word is enough; whoever reads the deliveries hears of a lost connection too.
+                Err(err) => return log::warn!("{err}"),
                 Ok(_) => {}
             }
         }

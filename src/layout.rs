@@ -8,7 +8,7 @@ use crate::limits::obstacle;
 use crate::message::{Publication, Table, Value};
 use crate::outcome::cut;
 use crate::retry::RetryPolicy;
-use crate::topology::{Binding, ExchangeKind, Queue, Topology};
+use crate::topology::{Binding, Exchange, ExchangeKind, Queue, Topology};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Full at this many messages: then the broker refuses more, and the originals stay where they are.
@@ -138,17 +138,23 @@ fn dead_letters_arrive(queue: &Queue, declared: &Topology) -> bool {
         "" => Some(target.name.as_str()) == key,
         _ => target.bindings.iter().any(|binding| binding.exchange == exchange && takes(binding, key, declared)),
     };
-    // One that refuses when it is full would drop a dead letter, because nobody hears of the refusal.
-    let refuses = |target: &Queue| {
-        let overflow = target.arguments.get("x-overflow").and_then(Value::as_str);
-        overflow.is_some_and(|overflow| overflow.starts_with("reject-publish"))
-    };
-    declared.queues.iter().any(|target| target.name != queue.name && routes(target) && !refuses(target))
+    // What dead-letters to itself, among others, would come again and again.
+    let comes_back = queue.bindings.iter().any(|binding| binding.exchange == exchange);
+    !comes_back && declared.queues.iter().any(|target| target.name != queue.name && routes(target) && keeps(target))
+}
+
+/// Whether a queue is known to hold whatever it is given: a full one would drop it, or refuse it unheard, and one that others may
+/// have declared, or that the broker deletes by itself, may not be what it is said to be here.
+fn keeps(target: &Queue) -> bool {
+    let bounded = ["x-max-length", "x-max-length-bytes", "x-expires"];
+    let lasts = target.durable && !target.passive && !target.auto_delete && !target.exclusive;
+    lasts && !bounded.iter().any(|name| target.arguments.contains_key(*name))
 }
 
 /// Whether a binding takes whatever has this key; without one of its own, a dead letter keeps the message's, which is unknown.
 fn takes(binding: &Binding, key: Option<&str>, declared: &Topology) -> bool {
-    let exchange = declared.exchanges.iter().find(|exchange| exchange.name == binding.exchange);
+    let declares = |exchange: &&Exchange| exchange.name == binding.exchange && !exchange.passive && !exchange.auto_delete;
+    let exchange = declared.exchanges.iter().find(declares);
     match exchange.map(|exchange| &exchange.kind) {
         Some(ExchangeKind::Fanout) => true,
         Some(ExchangeKind::Direct) => Some(binding.routing_key.as_str()) == key,

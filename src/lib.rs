@@ -61,9 +61,13 @@
 //! (<https://www.rabbitmq.com/docs/dlx#safety>):
 //! - From a *classic* retry queue back to its main queue, a message can be lost when the broker is killed, or when the main queue
 //!   does not exist at that moment. Declare the main queue with [`Queue::quorum`], and this hop is at-least-once.
-//! - A rejected message whose queue has a dead-letter exchange of yours, with a queue declared here that is sure to take it, is
-//!   dead-lettered by the broker: unconfirmed, unless the queue is a quorum queue with `x-dead-letter-strategy` `at-least-once`.
-//!   Name no dead-letter exchange, and it is published to `<queue>.dead` and confirmed.
+//! - A rejected message whose queue has a dead-letter exchange of yours, with a queue declared here that is sure to take it (its
+//!   binding takes the key, it has no bound and no expiry, it lasts), is dead-lettered by the broker: unconfirmed, unless the
+//!   queue is a quorum queue with `x-dead-letter-strategy` `at-least-once`. Anything else is published to `<queue>.dead` and
+//!   confirmed.
+//! - A quorum queue with a delivery limit (20 by default since RabbitMQ 4.0) drops, or dead-letters, what was handed back that
+//!   often (<https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling>); a retry starts the count anew, a requeue or
+//!   a lost connection does not. Give such a queue a dead-letter exchange.
 //!
 //! # One blueprint, and what restarts
 //!

@@ -132,6 +132,8 @@ fn a_dead_letter_exchange_of_somebody_else_is_not_trusted(stage: &Stage) {
 }
 
 fn a_dead_letter_exchange_that_may_not_take_all_is_not_trusted(stage: &Stage) {
+    stage.connection.declare_exchange(&Exchange::direct("graveyard")).unwrap();
+    stage.connection.declare_queue(&Queue::new("morgue.theirs").bind("graveyard", "theirs")).unwrap();
     let own_key = |name: &str| Queue::new(name).argument("x-dead-letter-exchange", "graveyard");
     let cases = [
         (own_key("kept"), Queue::new("morgue.key").bind("graveyard", "kept")),
@@ -140,6 +142,17 @@ fn a_dead_letter_exchange_that_may_not_take_all_is_not_trusted(stage: &Stage) {
             Queue::new("full").dead_letter_to("graveyard", "full"),
             Queue::new("morgue.full").bind("graveyard", "full").max_length(1).overflow("reject-publish"),
         ),
+        (
+            Queue::new("brief").dead_letter_to("graveyard", "brief"),
+            Queue::new("morgue.brief").bind("graveyard", "brief").auto_delete(),
+        ),
+        (
+            Queue::new("round").dead_letter_to("graveyard", "round").bind("graveyard", "round"),
+            Queue::new("morgue.round").bind("graveyard", "round"),
+        ),
+        (Queue::new("far").dead_letter_to("graveyard", "theirs"), Queue::existing("morgue.theirs").bind("graveyard", "theirs")),
+        // It would be declared twice, in two ways.
+        (Queue::new("own").dead_letter_to("graveyard", "own"), Queue::new("own.dead").bind("graveyard", "own").max_length(9)),
     ];
     for (queue, morgue) in cases {
         let (name, beside) = (queue.name.clone(), morgue.name.clone());
