@@ -105,6 +105,8 @@ impl<'a> Desk<'a> {
         }
         if self.draining.is_some() {
             self.hand_back_refused();
+        } else if self.publishing.next_try().try_recv().is_ok() {
+            self.try_refused_again();
         }
         self.hand_out();
         self.publishing.submit();
@@ -289,6 +291,11 @@ impl<'a> Desk<'a> {
         }
     }
 
+    fn try_refused_again(&mut self) {
+        self.thread.declare_beside();
+        self.publishing.try_again();
+    }
+
     fn check_drained(&mut self) -> Result<(), Ended> {
         match self.draining {
             Some(_) if self.ledger.unsettled() == 0 => Err(Ended::Told),
@@ -324,10 +331,7 @@ impl<'a> Desk<'a> {
                     self.publishing.keep(published);
                 }
             }
-            recv(retry) -> _ => {
-                self.thread.declare_beside();
-                self.publishing.try_again();
-            }
+            recv(retry) -> _ => self.try_refused_again(),
             recv(self.thread.orders) -> control => self.obey(control.unwrap_or(Control::Leave), source)?,
             // What is due by now is for the next round to find out.
             default(limit) => {}

@@ -109,7 +109,9 @@ impl Publishing {
             match published.answer {
                 Answer::Taken => {
                     of.unanswered -= 1;
-                    self.delay = FIRST_DELAY;
+                    if self.refused.is_empty() {
+                        self.delay = FIRST_DELAY;
+                    }
                     events.push(Event::Confirmed { ticket });
                 }
                 Answer::Refused(reason) if of.published_by_handler => {

@@ -12,6 +12,7 @@ crate::on_both!(
     a_handler_may_ask_for_another_delay_within_the_policy,
     an_archived_message_is_not_tried_again,
     a_deleted_archive_is_declared_again_for_what_waits,
+    a_refused_message_is_tried_again_however_busy_the_intake_thread_is,
     a_quorum_queue_retries_as_well,
 );
 
@@ -118,6 +119,19 @@ fn a_deleted_archive_is_declared_again_for_what_waits(stage: &Stage) {
     let there = || stage.connection.declare_queue(&Queue::existing("jobs.archive")).is_ok();
     stage.until("the archive is there again", there);
     assert_eq!(stage.take("jobs.archive", 1)[0].body(), b"x");
+}
+
+fn a_refused_message_is_tried_again_however_busy_the_intake_thread_is(stage: &Stage) {
+    stage.connection.declare_queue(&Queue::new("jobs.archive").max_length(1).overflow("reject-publish")).unwrap();
+    stage.publish("jobs.archive", &["full"]);
+    let consumer = Consumer::new("jobs", |word: String, _: &Message| match word.as_str() {
+        "stuck" => Ok(Outcome::archive("for a human")),
+        _ => Ok(Outcome::Requeue),
+    });
+    let _running = stage.start(consumer.on_intake_thread());
+    stage.publish("jobs", &["stuck", "again", "again", "again"]);
+    assert_eq!(stage.take("jobs.archive", 1)[0].body(), b"full");
+    assert_eq!(stage.take("jobs.archive", 1)[0].body(), b"stuck");
 }
 
 #[test]
