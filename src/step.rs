@@ -137,7 +137,8 @@ impl<C: ConsumerStep> Step for C {
     }
 
     fn start(&mut self, ctx: &mut Context) -> Result<(), BoxError> {
-        let consumers = ctx.brought();
+        // Nothing, if whoever wraps this step does not pass on what it brings.
+        let consumers = Some(ctx.brought()).filter(|brought| !brought.is_empty()).unwrap_or_else(|| self.consumers());
         Ok(ctx.consume(&consumers)?)
     }
 

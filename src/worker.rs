@@ -111,7 +111,7 @@ impl Worker {
         // Each start of a step reports once at the most; there is room for a few starts of every step.
         let (report, reports) = crossbeam_channel::bounded(16 + 4 * steps.len());
         let brought: Vec<(String, Vec<Consumer>)> =
-            steps.iter().map(|step| (step.name().into_owned(), step.brings())).collect();
+            blueprint.names().zip(&steps).map(|(name, step)| (name.to_owned(), step.brings())).collect();
         let context = Context::new(self.broker, brought, report, shutdown.clone());
         topology_of(context.consumers())?;
         logging::warn_of_login();
@@ -187,13 +187,12 @@ impl Running {
                 }
             }
         };
-        let drained = end.is_some_and(|end| end.drained && end.boot.is_ok());
+        let settled = self.shutdown.urgency() != Urgency::Now && end.is_some_and(|end| end.drained && end.boot.is_ok());
         match self.shutdown.code() {
             // Zero says that everything is settled, whoever asked for it.
-            Some(code) if code != EXIT_DRAINED || drained => code,
-            Some(_) => EXIT_NOT_DRAINED,
-            None if drained && self.shutdown.urgency() != Urgency::Now => EXIT_DRAINED,
-            None => EXIT_NOT_DRAINED,
+            Some(code) if code != EXIT_DRAINED => code,
+            _ if settled => EXIT_DRAINED,
+            _ => EXIT_NOT_DRAINED,
         }
     }
 }

@@ -15,6 +15,7 @@ crate::on_both!(
     a_handler_can_halt_the_worker_with_a_code,
     a_full_archive_does_not_hold_up_the_end,
     zero_is_the_exit_code_only_if_everything_is_settled,
+    leaving_at_once_is_never_zero,
 );
 
 /// A consumer that tells when it begins with a message, and holds it until it is let go.
@@ -95,6 +96,16 @@ fn zero_is_the_exit_code_only_if_everything_is_settled(stage: &Stage) {
     stage.publish("stuck", &["x"]);
     begun.recv_timeout(SOON).unwrap();
     stage.publish("halting", &["x"]);
+    assert_eq!(running.wait(), bootstep::EXIT_NOT_DRAINED);
+}
+
+fn leaving_at_once_is_never_zero(stage: &Stage) {
+    let (consumer, begun, _open) = held("stuck");
+    let running = stage.start(consumer);
+    stage.publish("stuck", &["x"]);
+    begun.recv_timeout(SOON).unwrap();
+    running.shutdown().halt(0);
+    running.shutdown().now();
     assert_eq!(running.wait(), bootstep::EXIT_NOT_DRAINED);
 }
 
