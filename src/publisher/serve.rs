@@ -36,6 +36,8 @@ pub(super) struct State {
     known: HashSet<String>,
     /// How many are published one by one, because one of them made the broker close the channel.
     cautious: usize,
+    /// By when the thread is to end, once it was told to.
+    ending: Option<Instant>,
 }
 
 pub(super) enum Ended {
@@ -120,7 +122,6 @@ impl PublishVisit for Serve<'_> {
     fn visit<O: Outlet>(self, outlet: &mut O) -> Ended {
         let Serve { state, connection, requests, orders } = self;
         let mut taken = Vec::new();
-        let mut ending: Option<Instant> = None;
         let mut alarm: Option<String> = None;
         let never = crossbeam_channel::never();
         loop {
@@ -139,7 +140,7 @@ impl PublishVisit for Serve<'_> {
                 }
             }
             let idle = state.open.is_empty();
-            match ending {
+            match state.ending {
                 Some(due) if idle || Instant::now() >= due => return Ended::Ordered(Order::End { due }),
                 _ if alarm.is_none() && is_overdue(state) => {
                     return Ended::Lost(Error::new(Fault::Timeout, "a publish was not confirmed in time"));
@@ -159,7 +160,7 @@ impl PublishVisit for Serve<'_> {
                     Err(_) => {}
                 },
                 recv(orders) -> order => match order {
-                    Ok(Order::End { due }) => ending = Some(due),
+                    Ok(Order::End { due }) => state.ending = Some(due),
                     Ok(order) => return Ended::Ordered(order),
                     Err(_) if idle => return Ended::Abandoned,
                     Err(_) => {}

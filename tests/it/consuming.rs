@@ -3,7 +3,8 @@
 use crate::support::stage::{Stage, SOON};
 use crate::support::wait::eventually;
 use bootstep::{
-    headers, steps::SpawnPool, Consumer, ConsumerStep, Exchange, Message, Outcome, Publication, Queue, RetryPolicy, Worker,
+    headers, steps::SpawnPool, BoxError, Consumer, ConsumerStep, Context, Exchange, Message, Outcome, Publication, Queue,
+    RetryPolicy, Step, Worker,
 };
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,6 +23,7 @@ crate::on_both!(
     a_slow_queue_does_not_starve_a_fast_one,
     messages_behind_a_slow_one_do_not_wait_for_it,
     a_step_may_have_several_consumers,
+    a_step_may_wrap_a_consumer_step,
     a_handler_on_the_intake_thread_does_the_same,
     many_messages_are_each_handled_once,
 );
@@ -298,6 +300,54 @@ fn a_step_may_have_several_consumers(stage: &Stage) {
     let mut seen = vec![told.recv_timeout(SOON).unwrap(), told.recv_timeout(SOON).unwrap()];
     seen.sort();
     assert_eq!(seen, ["left 1", "right 2"]);
+}
+
+fn a_step_may_wrap_a_consumer_step(stage: &Stage) {
+    /// Passes on the least that a step must.
+    struct Wrapped(Consumer);
+    impl Step for Wrapped {
+        fn name(&self) -> std::borrow::Cow<'_, str> {
+            "wrapped".into()
+        }
+        fn requires(&self) -> Vec<std::borrow::Cow<'static, str>> {
+            self.0.requires()
+        }
+        fn start(&mut self, ctx: &mut Context) -> Result<(), BoxError> {
+            self.0.start(ctx)
+        }
+    }
+    stage.connection.declare_queue(&Queue::new("inside")).unwrap();
+    let (tell, told) = sync_channel(1);
+    let consumer = Consumer::new("inside", move |word: String, _: &Message| {
+        tell.send(word)?;
+        Ok(Outcome::Ack)
+    });
+    let _running = stage.start(Wrapped(consumer));
+    stage.publish("inside", &["x"]);
+    assert_eq!(told.recv_timeout(SOON).unwrap(), "x");
+}
+
+#[test]
+fn a_reply_to_a_waiting_caller_is_no_failed_attempt() {
+    const CALLER: &str = "amq.rabbitmq.reply-to";
+    let (stage, url) = Stage::rabbitmq_with_url();
+    let consumer = Consumer::new("questions", |_: String, message: &Message| {
+        message.publish("", message.properties().reply_to.clone().unwrap_or_default(), "an answer");
+        Ok(Outcome::Ack)
+    });
+    let running = stage.start(consumer.retry(RetryPolicy::none()));
+    let mut connection = amiquip::Connection::insecure_open(&url).unwrap();
+    let channel = connection.open_channel(None).unwrap();
+    let options = amiquip::ConsumerOptions { no_ack: true, ..Default::default() };
+    let caller = channel.basic_consume(CALLER, options).unwrap();
+    let properties = amiquip::AmqpProperties::default().with_reply_to(CALLER.into());
+    let question = amiquip::Publish::with_properties(b"a question", "questions", properties);
+    channel.basic_publish("", question).unwrap();
+    let answer = caller.receiver().recv_timeout(SOON).unwrap();
+    let amiquip::ConsumerMessage::Delivery(answer) = answer else { panic!("{answer:?}") };
+    assert_eq!(answer.body, b"an answer");
+    assert_eq!(running.stop(), 0);
+    assert_eq!((stage.ready("questions"), stage.ready("questions.archive")), (0, 0));
 }
 
 fn a_handler_on_the_intake_thread_does_the_same(stage: &Stage) {
