@@ -28,6 +28,11 @@ impl Address {
             "amqps" => return Err(wrong("`amqps://` is not supported yet; use `amqp://`")),
             other => return Err(wrong(format!("the AMQP URL begins with `{other}:`; {LIKE_THIS}"))),
         }
+        if url.fragment().is_some() || url.query().is_some_and(|query| query.contains('@')) {
+            return Err(wrong(
+                "the AMQP URL has a `#`, or an `@` after a `?`; write `?` in a user name or password as `%3f`, `#` as `%23`",
+            ));
+        }
         let mut address = Address {
             host: host(&url),
             port: url.port().unwrap_or(5672),
@@ -153,6 +158,8 @@ mod tests {
         check("", "is empty: write it like");
         check("rabbit", "is no URL: write it like");
         check("amqp://user:12/rest@host", "`@` in its path");
+        check("amqp://user:12?s3cret@host", "the AMQP URL has a `#`, or an `@` after a `?`; write");
+        check("amqp://user:12#s3cret@host", "the AMQP URL has a `#`, or an `@` after a `?`; write");
         check("amqp://h?heartbeet=1", "`heartbeet` in the AMQP URL is not known");
         check("amqp://h?heartbeat=soon", "not a whole number");
         check("amqp://h?connection_timeout=18446744073709551615", "not from 1 to 3600000 milliseconds");
