@@ -139,7 +139,7 @@ fn dead_letters_arrive(queue: &Queue, declared: &Topology) -> bool {
         _ => target.bindings.iter().any(|binding| binding.exchange == exchange && takes(binding, key, declared)),
     };
     // What dead-letters to itself, among others, would come again and again.
-    let comes_back = queue.bindings.iter().any(|binding| binding.exchange == exchange);
+    let comes_back = queue.bindings.iter().any(|binding| binding.exchange == exchange && may_take(binding, key, declared));
     !comes_back && declared.queues.iter().any(|target| target.name != queue.name && routes(target) && keeps(target))
 }
 
@@ -163,6 +163,15 @@ fn takes(binding: &Binding, key: Option<&str>, declared: &Topology) -> bool {
         }
         // By headers, or by a plugin's rules: the message decides.
         _ => false,
+    }
+}
+
+/// Whether a binding could take what has this key, as far as one can tell.
+fn may_take(binding: &Binding, key: Option<&str>, declared: &Topology) -> bool {
+    let exchange = declared.exchanges.iter().find(|exchange| exchange.name == binding.exchange && !exchange.passive);
+    match (exchange.map(|exchange| &exchange.kind), key) {
+        (Some(ExchangeKind::Direct), Some(key)) => binding.routing_key == key,
+        _ => true,
     }
 }
 

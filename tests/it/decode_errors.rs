@@ -111,7 +111,7 @@ fn text_in_an_unknown_encoding_is_not_misread(stage: &Stage) {
 
 fn a_declared_dead_letter_exchange_gets_what_is_rejected(stage: &Stage) {
     let morgue = Queue::new("morgue").bind("graveyard", "rotten");
-    let queue = Queue::new("fruit").dead_letter_to("graveyard", "rotten");
+    let queue = Queue::new("fruit").bind("graveyard", "fresh").dead_letter_to("graveyard", "rotten");
     let fruit = json(queue).exchange(Exchange::direct("graveyard"));
     let mut worker = bootstep::Worker::new(stage.broker.clone());
     worker.steps.replace(bootstep::steps::DeclareDeadLetters::default().queue(morgue)).add(fruit);
