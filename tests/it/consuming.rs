@@ -277,6 +277,18 @@ fn messages_behind_a_slow_one_do_not_wait_for_it(stage: &Stage) {
     running.stop();
 }
 
+#[test]
+fn the_last_acks_of_quick_handlers_wait_for_no_more() {
+    let stage = Stage::memory();
+    let memory = stage.memory.clone().unwrap();
+    let _running = stage.start(Consumer::new("quick", |_: String, _: &Message| Ok(Outcome::Ack)).prefetch(100));
+    // One by one and in bulk, so that some are left over that are not worth an ack of their own.
+    for count in [300, 1, 7, 310] {
+        (0..count).for_each(|_| memory.publish(Publication::new("", "quick", "x")).unwrap());
+        memory.drain(SOON).expect("nothing stays unacked");
+    }
+}
+
 fn a_step_may_have_several_consumers(stage: &Stage) {
     struct ConsumeBoth(std::sync::mpsc::SyncSender<String>);
     impl ConsumerStep for ConsumeBoth {
