@@ -157,6 +157,10 @@ fn run(requests: &Receiver<Request>, orders: &Receiver<Order>) {
                 }
                 Ended::Lost(err) => {
                     current.tell_lost(&err);
+                    // At the end nobody gives it another connection.
+                    if state.is_ending() {
+                        return;
+                    }
                     continue;
                 }
                 Ended::Abandoned => return,

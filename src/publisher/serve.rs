@@ -82,6 +82,11 @@ impl State {
         }
     }
 
+    /// Whether the thread was told to end.
+    pub fn is_ending(&self) -> bool {
+        self.ending.is_some()
+    }
+
     fn next(&mut self, requests: &Receiver<Request>) -> Option<Request> {
         loop {
             let request = self.again.pop_front().or_else(|| requests.try_recv().ok())?;
