@@ -144,6 +144,21 @@ fn signals_work_while_the_broker_is_down() {
 }
 
 #[test]
+fn a_second_signal_leaves_at_once() {
+    // It takes the connection and never answers: without the second signal the worker would be at this for a minute.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let mut child = example(&format!("amqp://127.0.0.1:{port}?connection_timeout=60000"));
+    let _connection = silent.accept().unwrap();
+    signal(&child, "TERM");
+    wait_for_line(&mut child, "once more leaves at once");
+    assert!(child.try_wait().unwrap().is_none(), "the first waits for what is under way");
+    signal(&child, "TERM");
+    eventually("the process is gone", SOON, || child.try_wait().unwrap().is_some());
+    assert_eq!(child.wait().unwrap().code(), Some(i32::from(bootstep::EXIT_NOT_DRAINED)));
+}
+
+#[test]
 fn a_wrong_url_and_a_wrong_password_are_told_without_the_password() {
     let (_stage, url) = Stage::rabbitmq_with_url();
     let refused = url.replace("guest:guest", "guest:s3cret");
