@@ -1,6 +1,6 @@
 //! A message as a handler meets it: its bytes, where it came from, which attempt this is, and what it publishes in turn.
 
-use crate::message::{Delivery, Parts, Properties, Publication, Table, Value};
+use crate::message::{Delivery, Flaw, Parts, Properties, Publication, Table, Value};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -22,6 +22,9 @@ pub mod headers {
     pub const EXPIRATION: &str = "x-bootstep-expiration";
     /// The publisher's user id, set aside because the broker takes only that of the connection.
     pub const USER_ID: &str = "x-bootstep-user-id";
+    /// With the name of a property (or `exchange`, `routing-key`, `headers`, `properties`) behind it: the bytes of what could not be
+    /// read as it came ([`Message::flaw`](super::Message::flaw)).
+    pub const ORIGINAL: &str = "x-bootstep-original-";
     /// On every mandatory message that the worker publishes: tells returned messages apart.
     pub const PUBLISH_ID: &str = crate::limits::PUBLISH_ID;
 }
@@ -33,6 +36,7 @@ pub struct Message {
     pub(crate) parts: Arc<Parts>,
     redelivered: bool,
     queue: Arc<str>,
+    flaw: Option<Arc<Flaw>>,
     outbox: Mutex<Vec<Publication>>,
 }
 
@@ -42,6 +46,7 @@ impl Message {
             parts: delivery.parts.clone(),
             redelivered: delivery.redelivered,
             queue: queue.clone(),
+            flaw: delivery.flaw.clone(),
             outbox: Mutex::new(Vec::new()),
         }
     }
@@ -58,6 +63,7 @@ impl Message {
             parts: Arc::new(parts),
             redelivered: false,
             queue: publication.routing_key.into(),
+            flaw: None,
             outbox: Mutex::new(Vec::new()),
         }
     }
@@ -75,6 +81,18 @@ impl Message {
     /// One header.
     pub fn header(&self, name: &str) -> Option<&Value> {
         self.parts.properties.headers.as_ref()?.get(name)
+    }
+
+    /// What could not be read as it came, if anything: a text that is not UTF-8 (here it has a `?` for each such byte), headers
+    /// that break the rules of AMQP or are nested more than 64 deep (here there are none). A worker takes it for a message that
+    /// cannot be decoded.
+    pub fn flaw(&self) -> Option<&str> {
+        self.flaw.as_ref().map(|flaw| flaw.why.as_str())
+    }
+
+    /// The bytes of what could not be read, by name.
+    pub(crate) fn originals(&self) -> impl Iterator<Item = (&String, &Value)> {
+        self.flaw.iter().flat_map(|flaw| &flaw.originals)
     }
 
     /// The queue it was consumed from.

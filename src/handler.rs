@@ -133,7 +133,7 @@ impl Performance {
             }
             begun.set(begun.get() + 1);
         }
-        match self.unaccepted(message).map_or_else(|| self.handler.decode_and_handle(message), Err) {
+        match self.unfit(message).map_or_else(|| self.handler.decode_and_handle(message), Err) {
             Ok(Ok(outcome)) => {
                 self.finish(begun, |hook| hook.end(message, &outcome));
                 outcome
@@ -167,6 +167,11 @@ impl Performance {
             begun.set(last);
             tell(&self.hooks[last]);
         }
+    }
+
+    fn unfit(&self, message: &Message) -> Option<DecodeError> {
+        let flawed = message.flaw().map(|why| DecodeError::new(format!("the message cannot be read as it came: {why}")));
+        flawed.or_else(|| self.unaccepted(message))
     }
 
     fn unaccepted(&self, message: &Message) -> Option<DecodeError> {

@@ -4,7 +4,7 @@
 //! the head of a queue only (<https://www.rabbitmq.com/docs/ttl#per-message-ttl-caveats>).
 
 use crate::delivered::{headers, Message};
-use crate::limits::obstacle;
+use crate::limits::{obstacle, FRAME_MAX};
 use crate::message::{Publication, Table, Value};
 use crate::outcome::cut;
 use crate::retry::RetryPolicy;
@@ -194,6 +194,9 @@ fn moved(message: &Message, queue: String, reason: &str) -> Publication {
             set_aside.insert(format!("x-bootstep-{}", name.to_lowercase()), value);
         }
     }
+    for (name, original) in message.originals() {
+        set_aside.insert(format!("{}{name}", headers::ORIGINAL), original.clone());
+    }
     for (name, value) in set_aside {
         headers.entry(name).or_insert(value);
     }
@@ -208,13 +211,13 @@ fn moved(message: &Message, queue: String, reason: &str) -> Publication {
 
 /// The message if it fits into a frame, if need be with less of what the worker adds; what came with it is kept.
 fn fitted(mut moved: Publication, message: &Message) -> Option<Publication> {
-    if obstacle(&moved).is_none() {
+    if obstacle(&moved, FRAME_MAX).is_none() {
         return Some(moved);
     }
     let came = |name: &String| message.headers().is_some_and(|headers| headers.contains_key(name));
     let headers = moved.properties.headers.get_or_insert_default();
     headers.retain(|name, _| came(name) || name == headers::RETRIES);
-    obstacle(&moved).is_none().then_some(moved)
+    obstacle(&moved, FRAME_MAX).is_none().then_some(moved)
 }
 
 /// The message as it came, with nothing added: as large as it was, so it fits.
@@ -222,7 +225,7 @@ fn bare(message: &Message, queue: String) -> Publication {
     let mut bare = message.parts.addressed_to(&queue);
     (bare.properties.user_id, bare.properties.expiration) = (None, None);
     // The publish id that lets a returned message be known needs a little room.
-    bare.mandatory = obstacle(&bare).is_none();
+    bare.mandatory = obstacle(&bare, FRAME_MAX).is_none();
     if let Some(headers) = &mut bare.properties.headers {
         headers.retain(|name, _| name != "CC" && name != "BCC");
     }

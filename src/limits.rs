@@ -7,6 +7,9 @@ use crate::message::{Properties, Publication, Table, Value};
 /// (<https://www.rabbitmq.com/docs/configure>, `frame_max`).
 pub(crate) const FRAME_MAX: u32 = 131_072;
 
+/// Tables and arrays in one another, at the most: they are read and written by recursion, on a stack that has an end.
+pub(crate) const DEPTH_MAX: usize = 64;
+
 /// Around the properties in their frame: its own eight bytes, class, weight, size of the body, and flags.
 const AROUND: usize = 8 + 14;
 
@@ -16,8 +19,8 @@ pub(crate) const PUBLISH_ID: &str = "x-bootstep-publish-id";
 /// Its name with its length, its type, and an int64.
 const PUBLISH_ID_LENGTH: usize = 1 + PUBLISH_ID.len() + 1 + 8;
 
-/// Why this message cannot be sent, if so.
-pub(crate) fn obstacle(publication: &Publication) -> Option<String> {
+/// Why this message cannot be sent in frames of that size, if so.
+pub(crate) fn obstacle(publication: &Publication, frame_max: u32) -> Option<String> {
     let properties = &publication.properties;
     let named = [
         ("exchange", Some(&publication.exchange)),
@@ -36,12 +39,28 @@ pub(crate) fn obstacle(publication: &Publication) -> Option<String> {
     if let Some((name, text)) = named.into_iter().find_map(|(name, text)| Some((name, text.filter(|text| text.len() > 255)?))) {
         return Some(format!("its {name} has {} bytes, and AMQP carries 255", text.len()));
     }
+    if let Some(what) = properties.headers.as_ref().and_then(|headers| unfit(headers.values(), DEPTH_MAX - 1)) {
+        return Some(format!("its headers {what}"));
+    }
     if let Some(name) = properties.headers.as_ref().and_then(long_name) {
         return Some(format!("a header's name has {} bytes, and AMQP carries 255", name.len()));
     }
     let length = AROUND + properties_length(properties) + publish_id_length(publication);
-    (length > FRAME_MAX as usize)
-        .then(|| format!("its properties and headers have {length} bytes, and a frame holds {FRAME_MAX}"))
+    (length > frame_max as usize)
+        .then(|| format!("its properties and headers have {length} bytes, and a frame holds {frame_max}"))
+}
+
+/// What of these values cannot be sent, if they may have so many more levels of tables and arrays within them.
+fn unfit<'a>(mut values: impl Iterator<Item = &'a Value>, levels: usize) -> Option<String> {
+    values.find_map(|value| match value {
+        Value::Table(_) | Value::Array(_) if levels == 0 => Some(format!("are nested more than {DEPTH_MAX} deep")),
+        Value::Table(table) => unfit(table.values(), levels - 1),
+        Value::Array(values) => unfit(values.iter(), levels - 1),
+        // RabbitMQ has no such numbers, and closes the connection over them.
+        Value::F32(number) if !number.is_finite() => Some(format!("hold {number}, which is not a finite number")),
+        Value::F64(number) if !number.is_finite() => Some(format!("hold {number}, which is not a finite number")),
+        _ => None,
+    })
 }
 
 /// Whether a name is one that AMQP can carry.

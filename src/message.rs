@@ -42,7 +42,7 @@ pub enum Value {
     },
     /// `S`, when it is UTF-8.
     Text(String),
-    /// `x`
+    /// `x`; and `S` that came and is not UTF-8, which is sent on as `x`.
     Bytes(Vec<u8>),
     /// `A`
     Array(Vec<Value>),
@@ -237,6 +237,29 @@ pub(crate) struct Delivery {
     pub tag: u64,
     pub redelivered: bool,
     pub parts: Arc<Parts>,
+    pub flaw: Option<Arc<Flaw>>,
+}
+
+/// What of a message could not be read as it came, and the bytes of that.
+#[derive(Clone, Default, PartialEq)]
+pub(crate) struct Flaw {
+    pub why: String,
+    pub originals: Table,
+}
+
+impl Flaw {
+    pub fn add(&mut self, why: &str, name: &str, original: Value) {
+        let joint = if self.why.is_empty() { "" } else { ", " };
+        self.why = format!("{}{joint}{why}", self.why);
+        self.originals.insert(name.to_owned(), original);
+    }
+}
+
+impl fmt::Debug for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Never the originals: they may hold what must not be logged.
+        write!(f, "Flaw({})", self.why)
+    }
 }
 
 impl fmt::Debug for Delivery {

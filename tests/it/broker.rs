@@ -37,6 +37,7 @@ macro_rules! quorum_cases {
 }
 
 mod bodies;
+mod carrying;
 mod classic;
 mod consuming;
 mod dead_letters;

@@ -13,6 +13,7 @@ mod shutdown;
 mod support;
 mod tidy;
 mod topology;
+mod unreadable;
 
 /// Once more, as an outsider: a step that reaches for something private fails the build of the tests.
 #[path = "../../steps/mod.rs"]

@@ -2,6 +2,7 @@
 
 use super::address::Address;
 use super::deadline::Deadline;
+use super::wire::{Screened, Seen};
 use super::{convert, fault, outlet, source};
 use crate::error::{Error, Fault};
 use crate::limits::{check_name, long_name, FRAME_MAX};
@@ -23,6 +24,7 @@ pub(crate) struct AmqpConnection {
     socket: Arc<TcpStream>,
     deadline: Deadline,
     blocked: Receiver<ConnectionBlockedNotification>,
+    seen: Arc<Seen>,
     server: String,
 }
 
@@ -38,6 +40,8 @@ impl AmqpConnection {
         let (socket, kept) = connect(address, due)?;
         let socket = mio::net::TcpStream::from_stream(socket)
             .map_err(|err| Error::new(Fault::Unreachable, format!("could not use the socket to {address}")).because(err))?;
+        let stream = Screened::new(socket, FRAME_MAX);
+        let seen = stream.seen();
         let kept = Arc::new(kept);
         let deadline = Deadline::over(kept.clone());
         let left = due.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
@@ -50,18 +54,26 @@ impl AmqpConnection {
             // amiquip lets `information` be set among the client properties, and nothing else.
             .information(Some(name.to_owned()));
         let opened =
-            deadline.within(left, || amiquip::Connection::insecure_open_stream(socket, options, ConnectionTuning::default()));
-        let mut connection = opened.map_err(|err| fault::opening(&err, &address.to_string(), deadline.has_passed()))?;
+            deadline.within(left, || amiquip::Connection::insecure_open_stream(stream, options, ConnectionTuning::default()));
+        let mut connection = opened.map_err(|err| match seen.complaint() {
+            Some(why) => Error::new(Fault::Unreachable, format!("{address} did not answer as a broker: {why}")),
+            None => fault::opening(&err, &address.to_string(), deadline.has_passed()),
+        })?;
         let blocked = connection
             .listen_for_connection_blocked()
             .map_err(|err| fault::calling(&err, "listen for alarms", deadline.has_passed()))?;
         let server = server(&connection);
         let inner = Mutex::new(Inner { connection: Some(connection), failure: None });
-        Ok(AmqpConnection { inner, socket: kept, deadline, blocked, server })
+        Ok(AmqpConnection { inner, socket: kept, deadline, blocked, seen, server })
     }
 
     pub(super) fn blocked(&self) -> &Receiver<ConnectionBlockedNotification> {
         &self.blocked
+    }
+
+    /// What was seen on the stream: what was agreed, and which deliveries were mended.
+    pub(super) fn seen(&self) -> &Seen {
+        &self.seen
     }
 
     pub(super) fn deadline_for_channel(&self) -> Deadline {

@@ -7,6 +7,7 @@ mod deadline;
 mod fault;
 mod outlet;
 mod source;
+mod wire;
 
 pub(crate) use address::Address;
 pub(crate) use connection::AmqpConnection;

@@ -80,8 +80,9 @@ impl Source for AmqpSource<'_> {
             ConsumerMessage::Delivery(mut delivery) => {
                 let parts = Arc::new(convert::parts_of(&mut delivery));
                 let (tag, redelivered) = (delivery.delivery_tag(), delivery.redelivered);
+                let flaw = self.connection.seen().flaw_of(self.channel.channel_id(), tag).map(Arc::new);
                 self.shells.insert(tag, delivery);
-                Incoming::Delivery(Delivery { tag, redelivered, parts })
+                Incoming::Delivery(Delivery { tag, redelivered, parts, flaw })
             }
             ConsumerMessage::ServerCancelled => Incoming::Cancelled,
             ConsumerMessage::ClientCancelled => Incoming::CancelDone,

@@ -19,7 +19,7 @@ impl Consuming {
         let parts = entry.delivered_parts(self.is_quorum);
         let tag = self.unsettled.keep(entry);
         // Whoever consumed may be on its way out: then the end of its channel puts the message back.
-        let _ = self.sender.send(Incoming::Delivery(Delivery { tag, redelivered, parts }));
+        let _ = self.sender.send(Incoming::Delivery(Delivery { tag, redelivered, parts, flaw: None }));
     }
 }
 

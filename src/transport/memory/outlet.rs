@@ -4,7 +4,8 @@ use super::connection::MemoryConnection;
 use super::refusal::{self, Refusal};
 use super::route;
 use super::state::{Confirm, Publishing};
-use crate::error::Error;
+use crate::error::{Error, Fault};
+use crate::limits::{obstacle, FRAME_MAX};
 use crate::message::Publication;
 use crate::transport::{Outlet, PublishVisit, Taken};
 use crossbeam_channel::{unbounded, Receiver};
@@ -58,6 +59,9 @@ impl Outlet for MemoryOutlet<'_> {
         if self.closed.is_some() {
             return Err(self.failure());
         }
+        if let Some(obstacle) = obstacle(publication, FRAME_MAX) {
+            return Err(Error::new(Fault::NotTaken, format!("could not publish: {obstacle}")));
+        }
         let sequence = self.published + 1;
         // Checked and copied before the lock is taken, which all share.
         let checked = route::check(publication);
@@ -75,7 +79,7 @@ impl Outlet for MemoryOutlet<'_> {
         });
         match published {
             Ok(()) => self.unread += 1,
-            Err(refusal) if refusal.fault == crate::error::Fault::Lost => return Err(refusal.to("publish")),
+            Err(refusal) if refusal.fault == Fault::Lost => return Err(refusal.to("publish")),
             // As with a socket, the answer to a wrong word comes later: the receiver disconnects.
             Err(refusal) => self.close(refusal),
         }

@@ -7,6 +7,7 @@ mod installation;
 mod management;
 pub mod node;
 mod ports;
+pub mod raw;
 mod reaper;
 mod smoke;
 pub mod stage;

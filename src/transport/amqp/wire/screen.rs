@@ -1,0 +1,165 @@
+//! Frames out of bytes: only whole frames that were looked at are handed on, and no peer is believed beyond what was agreed.
+
+use super::flaws::Seen;
+use super::header::mend_header;
+use super::methods::{mend_method, Meaning};
+use crate::message::Value;
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind, Read};
+use std::sync::Arc;
+
+/// Type, channel and length before the payload.
+const HEAD: usize = 7;
+const FRAME_END: u8 = 0xce;
+const METHOD: u8 = 1;
+const HEADER: u8 = 2;
+const BODY: u8 = 3;
+const HEARTBEAT: u8 = 8;
+
+/// What is read at once: many small messages at the price of one call.
+const READ_AT_ONCE: usize = 64 * 1024;
+
+pub(super) struct Screen {
+    /// Read from the socket: `..taken` has been handed on, `taken..checked` may be, the rest is not looked at yet.
+    buffer: Vec<u8>,
+    taken: usize,
+    checked: usize,
+    filled: usize,
+    frame_max: u32,
+    /// The delivery whose content is on its way, by channel.
+    deliveries: BTreeMap<u16, u64>,
+    seen: Arc<Seen>,
+}
+
+impl Screen {
+    pub fn new(frame_max: u32) -> Self {
+        let (buffer, seen) = (vec![0; READ_AT_ONCE], Arc::new(Seen::new(frame_max)));
+        Screen { buffer, taken: 0, checked: 0, filled: 0, frame_max, deliveries: BTreeMap::new(), seen }
+    }
+
+    pub fn seen(&self) -> Arc<Seen> {
+        Arc::clone(&self.seen)
+    }
+
+    /// Hands on whole frames; reads from the stream only when there is none, so that `WouldBlock` means what it says.
+    pub fn read(&mut self, stream: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {
+        while self.taken == self.checked {
+            self.make_room();
+            match stream.read(&mut self.buffer[self.filled..]) {
+                Ok(0) => return Ok(0),
+                Ok(count) => self.filled += count,
+                Err(err) if err.kind() == ErrorKind::Interrupted => continue,
+                Err(err) => return Err(err),
+            }
+            self.check().map_err(|why| {
+                self.seen.complain(&why);
+                io::Error::new(ErrorKind::InvalidData, why)
+            })?;
+        }
+        let count = into.len().min(self.checked - self.taken);
+        into[..count].copy_from_slice(&self.buffer[self.taken..self.taken + count]);
+        self.taken += count;
+        Ok(count)
+    }
+
+    /// Called with nothing to hand on: what is left is the beginning of a frame.
+    fn make_room(&mut self) {
+        self.buffer.copy_within(self.taken..self.filled, 0);
+        self.filled -= self.taken;
+        (self.taken, self.checked) = (0, 0);
+        // `check` has held the length against what was agreed.
+        let wanted = self.size_of_next().map_or(0, |size| HEAD + size + 1);
+        if wanted > self.buffer.len() {
+            self.buffer.resize(wanted, 0);
+        }
+    }
+
+    fn size_of_next(&self) -> Option<usize> {
+        let head = self.buffer[self.checked..self.filled].get(..HEAD)?;
+        usize::try_from(u32::from_be_bytes(head[3..7].try_into().ok()?)).ok()
+    }
+
+    /// Looks at each whole frame, and at the head of the one that is not whole yet. `Err` says what the peer did.
+    fn check(&mut self) -> Result<(), String> {
+        loop {
+            let kind = match self.buffer[self.checked..self.filled].first().copied() {
+                None => return Ok(()),
+                Some(kind @ (METHOD | HEADER | BODY | HEARTBEAT)) => kind,
+                Some(_) => return Err(self.in_another_language()),
+            };
+            let Some(size) = self.size_of_next() else { return Ok(()) };
+            if size > self.frame_max as usize {
+                return Err(format!("it sent a frame of {size} bytes, and {} were agreed", self.frame_max));
+            }
+            let start = self.checked + HEAD;
+            let end = start + size;
+            if end >= self.filled {
+                return Ok(());
+            }
+            if self.buffer[end] != FRAME_END {
+                return Err("it sent a frame that does not end where it says".into());
+            }
+            let channel = u16::from_be_bytes([self.buffer[self.checked + 1], self.buffer[self.checked + 2]]);
+            match kind {
+                METHOD => self.method(channel, start, end)?,
+                HEADER => self.header(channel, start, end)?,
+                _ => {}
+            }
+            self.checked = start + self.size_of_next().unwrap_or(size) + 1;
+        }
+    }
+
+    fn method(&mut self, channel: u16, start: usize, end: usize) -> Result<(), String> {
+        match mend_method(&mut self.buffer[start..end]).map_err(|what| format!("it sent {what}"))? {
+            Meaning::Other => {}
+            Meaning::Delivery { tag, mended } => {
+                self.deliveries.insert(channel, tag);
+                self.note(channel, mended);
+            }
+            Meaning::Content => drop(self.deliveries.remove(&channel)),
+            Meaning::ChannelEnd => {
+                self.deliveries.remove(&channel);
+                self.seen.forget(channel);
+            }
+            Meaning::Tune { frame_max } => {
+                self.frame_max = if frame_max == 0 { self.frame_max } else { self.frame_max.min(frame_max) };
+                self.seen.agree(self.frame_max);
+            }
+        }
+        Ok(())
+    }
+
+    fn header(&mut self, channel: u16, start: usize, end: usize) -> Result<(), String> {
+        let mended = mend_header(&mut self.buffer[start..end]).map_err(|what| format!("it sent {what}"))?;
+        self.note(channel, mended.flaws);
+        let new_end = start + mended.length;
+        if new_end < end {
+            self.buffer.copy_within(end..self.filled, new_end);
+            self.filled -= end - new_end;
+            let size = u32::try_from(mended.length).expect("shorter than what a 32-bit length told of");
+            self.buffer[start - 4..start].copy_from_slice(&size.to_be_bytes());
+        }
+        Ok(())
+    }
+
+    fn note(&self, channel: u16, mended: Vec<(String, &'static str, Vec<u8>)>) {
+        // Nobody needs to know of what is not a delivery: a returned message is ours.
+        let Some(tag) = self.deliveries.get(&channel) else { return };
+        for (why, name, original) in mended {
+            self.seen.note(channel, *tag, |flaw| flaw.add(&why, name, Value::Bytes(original)));
+        }
+    }
+
+    /// Whoever connects to the wrong port should be told what answers there.
+    fn in_another_language(&self) -> String {
+        let rest = &self.buffer[self.checked..self.filled];
+        match rest {
+            [0x15 | 0x16, 3, ..] => "it answers in TLS: write `amqps://`, or name the port without TLS".into(),
+            [b'A', b'M', b'Q', b'P', ..] => "it speaks another version of AMQP, not 0-9-1".into(),
+            _ => {
+                let shown: String = rest.iter().take(24).flat_map(|byte| byte.escape_ascii()).map(char::from).collect();
+                format!("it does not speak AMQP 0-9-1: it sent `{shown}`")
+            }
+        }
+    }
+}
