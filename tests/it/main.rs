@@ -6,6 +6,7 @@ mod consuming;
 mod decode_errors;
 mod examples;
 mod hooks;
+mod hostile;
 mod ledger;
 mod recovery;
 mod retry;

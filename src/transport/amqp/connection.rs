@@ -50,7 +50,8 @@ impl AmqpConnection {
             .virtual_host(address.virtual_host.clone())
             .frame_max(FRAME_MAX)
             .heartbeat(u16::try_from(address.heartbeat.as_secs()).unwrap_or(u16::MAX))
-            .connection_timeout(Some(left))
+            // Ours comes first, and is told apart from a refused login; this one would not be.
+            .connection_timeout(Some(left + CALL_LIMIT))
             // amiquip lets `information` be set among the client properties, and nothing else.
             .information(Some(name.to_owned()));
         let opened =
