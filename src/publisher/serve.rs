@@ -3,10 +3,12 @@
 use super::{Order, Request};
 use crate::broker::Connection;
 use crate::error::{Error, Fault};
+use crate::handler::words_of;
 use crate::topology::Exchange;
 use crate::transport::{Outlet, PublishVisit, Taken};
 use crossbeam_channel::{select, Receiver};
 use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -51,8 +53,15 @@ pub(super) enum Ended {
 impl State {
     pub fn serve(&mut self, connection: &Connection, requests: &Receiver<Request>, orders: &Receiver<Order>) -> Ended {
         self.known.clear();
-        let ended = connection.visit_outlet(Serve { state: self, connection, requests, orders });
-        let ended = ended.unwrap_or_else(Ended::Lost);
+        let served = || connection.visit_outlet(Serve { state: self, connection, requests, orders });
+        // Without this thread nothing would be published any more, and nobody told.
+        let ended = match catch_unwind(AssertUnwindSafe(served)) {
+            Ok(ended) => ended.unwrap_or_else(Ended::Lost),
+            Err(panic) => {
+                log::error!("publishing panicked, and begins anew on another connection: {}", words_of(&*panic));
+                Ended::Lost(Error::new(Fault::Lost, "publishing panicked"))
+            }
+        };
         let open = std::mem::take(&mut self.open);
         self.open_bytes = 0;
         let alone = open.len() == 1;

@@ -1,3 +1,5 @@
 //! Hostile and broken peers: each thing that was tried, and what happens then. Nothing hangs, nothing panics, nothing is lost.
 
 mod handshake;
+mod proxy;
+mod tampered;

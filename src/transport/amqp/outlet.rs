@@ -63,7 +63,8 @@ impl AmqpOutlet<'_> {
         if !payload.multiple {
             return self.open.take(&payload.delivery_tag).into_iter().collect();
         }
-        let later = self.open.split_off(&(payload.delivery_tag + 1));
+        // A broker may name any number, the last of all as well.
+        let later = payload.delivery_tag.checked_add(1).map(|next| self.open.split_off(&next)).unwrap_or_default();
         std::mem::replace(&mut self.open, later).into_iter().collect()
     }
 }

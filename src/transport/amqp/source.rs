@@ -32,8 +32,15 @@ pub(super) fn consume<V: ConsumeVisit>(
     });
     let consumer = consumed.map_err(failed)?;
     let shells = BTreeMap::new();
-    let mut source =
-        AmqpSource { connection, channel: &channel, consumer: &consumer, deadline: &deadline, shells, ended: false };
+    let mut source = AmqpSource {
+        connection,
+        channel: &channel,
+        consumer: &consumer,
+        deadline: &deadline,
+        shells,
+        last_tag: 0,
+        ended: false,
+    };
     let output = visit.visit(&mut source);
     source.end();
     deadline.within(CALL_LIMIT, || drop(consumer));
@@ -48,6 +55,7 @@ struct AmqpSource<'a> {
     deadline: &'a Deadline,
     /// What amiquip wants back for a settlement: the delivery value, emptied; of unsettled messages only.
     shells: BTreeMap<u64, amiquip::Delivery>,
+    last_tag: u64,
     /// Nothing more can arrive: cancelled by either side, or the channel is closed.
     ended: bool,
 }
@@ -80,6 +88,12 @@ impl Source for AmqpSource<'_> {
             ConsumerMessage::Delivery(mut delivery) => {
                 let parts = Arc::new(convert::parts_of(&mut delivery));
                 let (tag, redelivered) = (delivery.delivery_tag(), delivery.redelivered);
+                // Tags count up. Under one that was given before, or none, the wrong message would be settled.
+                if tag <= self.last_tag {
+                    let what = format!("the broker delivered under the tag {tag} after {}", self.last_tag);
+                    return Incoming::Closed(Error::new(Fault::ChannelClosed, what));
+                }
+                self.last_tag = tag;
                 let flaw = self.connection.seen().flaw_of(self.channel.channel_id(), tag).map(Arc::new);
                 self.shells.insert(tag, delivery);
                 Incoming::Delivery(Delivery { tag, redelivered, parts, flaw })
