@@ -1,5 +1,16 @@
 //! A cursor over the payload of a frame, which mends what is not UTF-8 as it goes.
 
+/// Something that could not be read as it came.
+#[derive(Debug, PartialEq)]
+pub(super) struct Mend {
+    /// What is wrong with it, such as `its routing key is not UTF-8`.
+    pub why: String,
+    /// What it is called.
+    pub name: &'static str,
+    /// The bytes as they came.
+    pub original: Vec<u8>,
+}
+
 /// Walks a payload from front to back; `None` anywhere means that it ends too early.
 pub(super) struct Fields<'a> {
     bytes: &'a mut [u8],
@@ -20,7 +31,7 @@ impl<'a> Fields<'a> {
         self.at == self.bytes.len()
     }
 
-    fn take(&mut self, length: usize) -> Option<&mut [u8]> {
+    pub fn take(&mut self, length: usize) -> Option<&mut [u8]> {
         let end = self.at.checked_add(length).filter(|end| *end <= self.bytes.len())?;
         let taken = &mut self.bytes[self.at..end];
         self.at = end;

@@ -1,6 +1,6 @@
 //! The methods that a server sends with texts in them, which amiquip reads as UTF-8 or not at all.
 
-use super::fields::Fields;
+use super::fields::{Fields, Mend};
 use super::table::{survey, Verdict};
 
 /// What a method frame means to whoever screens.
@@ -8,8 +8,8 @@ use super::table::{survey, Verdict};
 pub(super) enum Meaning {
     /// Nothing that matters here.
     Other,
-    /// A message follows on this channel; texts of its envelope that had to be mended, and the bytes as they came.
-    Delivery { tag: u64, mended: Vec<(String, &'static str, Vec<u8>)> },
+    /// A message follows on this channel; what had to be mended of its envelope.
+    Delivery { tag: u64, mends: Vec<Mend> },
     /// Another message follows on this channel, which nobody settles.
     Content,
     /// The channel has ended.
@@ -73,11 +73,11 @@ fn deliver(mut fields: Fields<'_>) -> Option<Meaning> {
     fields.short_string()?;
     let tag = fields.u64()?;
     fields.u8()?;
-    let mut mended = Vec::new();
+    let mut mends = Vec::new();
     for (name, what) in [("exchange", "the name of its exchange"), ("routing-key", "its routing key")] {
         if let Some(original) = fields.short_string()? {
-            mended.push((format!("{what} is not UTF-8"), name, original));
+            mends.push(Mend { why: format!("{what} is not UTF-8"), name, original });
         }
     }
-    Some(Meaning::Delivery { tag, mended })
+    Some(Meaning::Delivery { tag, mends })
 }

@@ -1,5 +1,6 @@
-//! Frames out of bytes: only whole frames that were looked at are handed on, and no peer is believed beyond what was agreed.
+//! Frames out of bytes: only whole frames that were looked at are handed on, and no peer is believed whatever it says.
 
+use super::fields::Mend;
 use super::flaws::Seen;
 use super::header::mend_header;
 use super::methods::{mend_method, Meaning};
@@ -15,6 +16,10 @@ const METHOD: u8 = 1;
 const HEADER: u8 = 2;
 const BODY: u8 = 3;
 const HEARTBEAT: u8 = 8;
+
+/// Held against what is absurd, not against what was agreed: RabbitMQ sends all headers of a message in one frame, even those
+/// that a publisher with larger frames has sent.
+const FRAME_LIMIT: usize = 16 * 1024 * 1024;
 
 /// What is read at once: many small messages at the price of one call.
 const READ_AT_ONCE: usize = 64 * 1024;
@@ -67,7 +72,7 @@ impl Screen {
         self.buffer.copy_within(self.taken..self.filled, 0);
         self.filled -= self.taken;
         (self.taken, self.checked) = (0, 0);
-        // `check` has held the length against what was agreed.
+        // `check` has held the length against its limit.
         let wanted = self.size_of_next().map_or(0, |size| HEAD + size + 1);
         if wanted > self.buffer.len() {
             self.buffer.resize(wanted, 0);
@@ -88,8 +93,8 @@ impl Screen {
                 Some(_) => return Err(self.in_another_language()),
             };
             let Some(size) = self.size_of_next() else { return Ok(()) };
-            if size > self.frame_max as usize {
-                return Err(format!("it sent a frame of {size} bytes, and {} were agreed", self.frame_max));
+            if size > FRAME_LIMIT {
+                return Err(format!("it sent a frame of {size} bytes, and no broker agrees to more than {FRAME_LIMIT}"));
             }
             let start = self.checked + HEAD;
             let end = start + size;
@@ -112,9 +117,9 @@ impl Screen {
     fn method(&mut self, channel: u16, start: usize, end: usize) -> Result<(), String> {
         match mend_method(&mut self.buffer[start..end]).map_err(|what| format!("it sent {what}"))? {
             Meaning::Other => {}
-            Meaning::Delivery { tag, mended } => {
+            Meaning::Delivery { tag, mends } => {
                 self.deliveries.insert(channel, tag);
-                self.note(channel, mended);
+                self.note(channel, mends);
             }
             Meaning::Content => drop(self.deliveries.remove(&channel)),
             Meaning::ChannelEnd => {
@@ -131,7 +136,7 @@ impl Screen {
 
     fn header(&mut self, channel: u16, start: usize, end: usize) -> Result<(), String> {
         let mended = mend_header(&mut self.buffer[start..end]).map_err(|what| format!("it sent {what}"))?;
-        self.note(channel, mended.flaws);
+        self.note(channel, mended.mends);
         let new_end = start + mended.length;
         if new_end < end {
             self.buffer.copy_within(end..self.filled, new_end);
@@ -142,11 +147,11 @@ impl Screen {
         Ok(())
     }
 
-    fn note(&self, channel: u16, mended: Vec<(String, &'static str, Vec<u8>)>) {
+    fn note(&self, channel: u16, mends: Vec<Mend>) {
         // Nobody needs to know of what is not a delivery: a returned message is ours.
         let Some(tag) = self.deliveries.get(&channel) else { return };
-        for (why, name, original) in mended {
-            self.seen.note(channel, *tag, |flaw| flaw.add(&why, name, Value::Bytes(original)));
+        for mend in mends {
+            self.seen.note(channel, *tag, |flaw| flaw.add(&mend.why, mend.name, Value::Bytes(mend.original)));
         }
     }
 

@@ -38,6 +38,7 @@ fn header(channel: u16, flags: u16, properties: &[u8]) -> Vec<u8> {
 const CONTENT_TYPE: u16 = 1 << 15;
 const HEADERS: u16 = 1 << 13;
 const PRIORITY: u16 = 1 << 11;
+const MESSAGE_ID: u16 = 1 << 7;
 
 /// Gives so many bytes a read, then nothing for now, then the next.
 struct Drip<'a> {
@@ -156,10 +157,11 @@ fn headers_that_cannot_be_read_are_taken_out_and_kept() {
         (overrun, "its headers break the rules of AMQP"),
         (deep, "its headers are nested too deep"),
     ] {
-        let properties = [short(b"a/b"), long(&table), vec![4]].concat();
-        let frames = [deliver(1, b"key"), header(1, CONTENT_TYPE | HEADERS | PRIORITY, &properties), frame(3, 1, b"abc")];
-        let without = [short(b"a/b"), vec![4]].concat();
-        let expected = [deliver(1, b"key"), header(1, CONTENT_TYPE | PRIORITY, &without), frame(3, 1, b"abc")];
+        let flags = CONTENT_TYPE | PRIORITY | MESSAGE_ID;
+        let properties = [short(b"a/b"), long(&table), vec![4], short(b"id")].concat();
+        let frames = [deliver(1, b"key"), header(1, flags | HEADERS, &properties), frame(3, 1, b"abc")];
+        let without = [short(b"a/b"), vec![4], short(b"id")].concat();
+        let expected = [deliver(1, b"key"), header(1, flags, &without), frame(3, 1, b"abc")];
         let flaw = check(&frames, &expected, Some(why));
         assert_eq!(flaw.unwrap().originals["headers"], Value::Bytes(table));
     }
@@ -171,6 +173,8 @@ fn properties_that_cannot_be_told_apart_are_taken_out_and_kept() {
         (CONTENT_TYPE, b"\x09short".to_vec()),
         (CONTENT_TYPE, [short(b"a/b"), vec![1]].concat()),
         (HEADERS, vec![0, 0, 1, 0, 1]),
+        // What could be mended is kept as it came as well.
+        (CONTENT_TYPE, [short(b"\xff"), vec![1]].concat()),
         (1, Vec::new()),
     ] {
         let rest = [frame(3, 1, b"abc"), deliver(2, b"next")];
@@ -187,6 +191,15 @@ fn all_that_is_wrong_with_a_message_is_told() {
     let why = "its routing key is not UTF-8, its content-type is not UTF-8";
     let flaw = check(&frames(0xff), &frames(b'?'), Some(why));
     assert_eq!(flaw.unwrap().originals.len(), 2);
+}
+
+#[test]
+fn what_stands_behind_headers_that_are_taken_out_is_mended_too() {
+    let broken = [short(b"n"), vec![b'?']].concat();
+    let properties = [long(&broken), short(b"\xfe")].concat();
+    let frames = [deliver(1, b"key"), header(1, HEADERS | MESSAGE_ID, &properties)];
+    let expected = [deliver(1, b"key"), header(1, MESSAGE_ID, &short(b"?"))];
+    check(&frames, &expected, Some("its headers break the rules of AMQP, its message-id is not UTF-8"));
 }
 
 #[test]
@@ -223,10 +236,11 @@ fn check_refused(bytes: &[u8], why: &str) {
 }
 
 #[test]
-fn a_peer_is_not_believed_beyond_what_was_agreed() {
-    check_refused(&[3, 0, 1, 0xff, 0xff, 0xff, 0xff], "a frame of 4294967295 bytes, and 4096 were agreed");
-    let tune = frame(1, 0, &[0, 10, 0, 30, 0, 0, 0, 0, 2, 0, 0, 60]);
-    check_refused(&[tune, frame(3, 1, &[0; 600])].concat(), "a frame of 600 bytes, and 512 were agreed");
+fn a_peer_is_not_believed_whatever_it_says() {
+    check_refused(
+        &[3, 0, 1, 0xff, 0xff, 0xff, 0xff],
+        "a frame of 4294967295 bytes, and no broker agrees to more than 16777216",
+    );
     let mut huge = header(1, 0, b"");
     huge[11] = 1;
     check_refused(&huge, "a message of 72057594037927939 bytes");
@@ -238,6 +252,15 @@ fn a_peer_is_not_believed_beyond_what_was_agreed() {
         deep = [short(b"n"), vec![b'F'], long(&deep)].concat();
     }
     check_refused(&frame(1, 0, &[vec![0, 10, 0, 10, 0, 9], long(&deep)].concat()), "nested too deep");
+}
+
+#[test]
+fn the_smaller_frame_is_agreed_and_none_is_no_limit() {
+    let tune = |frame_max: u32| frame(1, 0, &[&[0, 10, 0, 30, 0, 0][..], &frame_max.to_be_bytes(), &[0, 60]].concat());
+    for (theirs, agreed) in [(2000, 2000), (0, 4096), (u32::MAX, 4096)] {
+        let (_, screen) = screened(&tune(theirs), 5).unwrap();
+        assert_eq!(screen.seen().frame_max(), agreed);
+    }
 }
 
 #[test]
