@@ -10,7 +10,7 @@ use crate::delivered::Message;
 use crate::error::{Error, Fault};
 use crate::message::Publication;
 use crate::topology::{Binding, Exchange, Queue, Topology};
-use crate::transport::amqp::{Address, AmqpConnection};
+use crate::transport::amqp::{Addresses, AmqpConnection};
 use crate::transport::memory::{MemoryBroker, MemoryConnection};
 use crate::transport::{ConsumeVisit, Outlet, PublishVisit, QueueStatus, Subscription, Taken, Transport};
 use std::fmt;
@@ -34,7 +34,7 @@ pub struct Broker(Place);
 
 #[derive(Clone)]
 enum Place {
-    Amqp(Address),
+    Amqp(Addresses),
     Memory(MemoryBroker),
     /// A setting that cannot be used: told when somebody connects, so that making a broker cannot fail.
     Wrong(String),
@@ -52,15 +52,39 @@ impl Broker {
         }
     }
 
-    /// The RabbitMQ at this URL: `amqp://user:password@host:port/virtual-host?heartbeat=10&connection_timeout=10000`.
+    /// The RabbitMQ at this URL: `amqp://user:password@host:port/virtual-host?heartbeat=10`.
     ///
-    /// `heartbeat` is in seconds (10 by default), `connection_timeout` in milliseconds (10,000 by default) and covers
-    /// everything up to the open connection. A password never shows in an error, a log line or a `Debug` output.
+    /// It may name several hosts of one cluster, `amqp://user:password@a,b:5673,[::1]/virtual-host`. On every connect they are
+    /// tried in random order until one is open; if none is, the error names each with its cause. Each has the whole
+    /// `connection_timeout`: as many silent hosts take as many times that.
+    ///
+    /// | in the query | default | what it sets |
+    /// |---|---|---|
+    /// | `heartbeat` | 10 | seconds; a broker that is silent for two of them is lost; 0 for none |
+    /// | `connection_timeout` | 10000 | milliseconds; for each host by itself, everything up to the open connection |
+    ///
+    /// What stands for something else in a URL is written as a percent escape, such as `%2f` for a `/` in a password or in the
+    /// name of a virtual host. A password never shows in an error, a log line or a `Debug` output.
     ///
     /// # Errors
     /// When the URL cannot be read ([`Fault::Config`]).
     pub fn amqp(url: &str) -> Result<Self, Error> {
-        Address::parse(url).map(|address| Broker(Place::Amqp(address)))
+        Addresses::parse(url).map(|addresses| Broker(Place::Amqp(addresses)))
+    }
+
+    /// Whichever RabbitMQ can be connected to, of all hosts in these URLs; each URL has its own user, virtual host and query.
+    ///
+    /// ```
+    /// let broker = bootstep::Broker::amqp_any(["amqp://a", "amqp://user:password@b:5673/orders"])?;
+    /// assert_eq!(broker.to_string(), "guest@a:5672, virtual host `/`, or user@b:5673, virtual host `orders`");
+    /// # Ok::<(), bootstep::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When there is no URL, or one cannot be read ([`Fault::Config`]).
+    pub fn amqp_any<U: AsRef<str>>(urls: impl IntoIterator<Item = U>) -> Result<Self, Error> {
+        let urls: Vec<U> = urls.into_iter().collect();
+        Addresses::parse_all(urls.iter().map(AsRef::as_ref)).map(|addresses| Broker(Place::Amqp(addresses)))
     }
 
     /// The clock that everything goes by here: the system's, or the memory broker's.
@@ -74,10 +98,11 @@ impl Broker {
     /// This connects; `name` is what an operator sees of the connection (`information` among its client properties).
     ///
     /// # Errors
-    /// [`Fault::Unreachable`] and [`Fault::Timeout`] may pass; the others want somebody to change a setting.
+    /// [`Fault::Unreachable`] and [`Fault::Timeout`] may pass; the others want somebody to change a setting. With several hosts
+    /// it is one that may pass, if any of their errors is.
     pub fn connect(&self, name: &str) -> Result<Connection, Error> {
         let link = match &self.0 {
-            Place::Amqp(address) => Link::Amqp(AmqpConnection::open(address, name)?),
+            Place::Amqp(addresses) => Link::Amqp(AmqpConnection::open_any(addresses, name)?),
             Place::Memory(memory) => Link::Memory(memory.connect(name)?),
             Place::Wrong(what) => return Err(Error::new(Fault::Config, what.clone())),
         };
@@ -94,7 +119,7 @@ impl From<&MemoryBroker> for Broker {
 impl fmt::Display for Broker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Place::Amqp(address) => write!(f, "{address}"),
+            Place::Amqp(addresses) => write!(f, "{addresses}"),
             Place::Memory(_) => f.write_str("the memory broker"),
             Place::Wrong(what) => f.write_str(what),
         }
@@ -139,6 +164,11 @@ impl Connection {
     /// The broker's product and version, such as `RabbitMQ 3.10.8`.
     pub fn server(&self) -> String {
         on_link!(self, link => link.server())
+    }
+
+    /// Where it is open to, and as whom, such as `guest@localhost:5672, virtual host `/``: one of the broker's hosts.
+    pub fn place(&self) -> String {
+        on_link!(self, link => link.place())
     }
 
     /// Whether the broker is RabbitMQ of this major version or later.

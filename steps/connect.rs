@@ -22,7 +22,7 @@ impl Step for Connect {
 
     fn start(&mut self, ctx: &mut Context) -> Result<(), BoxError> {
         let connection = ctx.broker().connect("bootstep consuming")?;
-        log::info!("connected to {} ({})", ctx.broker(), connection.server());
+        log::info!("connected to {} ({})", connection.place(), connection.server());
         let reporter = ctx.reporter();
         connection.when_lost(move |error| reporter.failed(error));
         ctx.provide(connection.clone());

@@ -7,6 +7,7 @@ mod decode_errors;
 mod examples;
 mod hooks;
 mod hostile;
+mod hosts;
 mod ledger;
 mod recovery;
 mod retry;

@@ -24,7 +24,7 @@ const LAYERS: &[&[&str]] = &[
 ];
 
 /// Crates that a default build compiles or links, this one included. Whoever adds one argues it in the commit and raises this.
-const CRATES_AT_MOST: usize = 104;
+const CRATES_AT_MOST: usize = 105;
 
 const LINES_AT_MOST: usize = 400;
 

@@ -1,11 +1,15 @@
 //! Where the broker is and who we are there: the AMQP URL, with the password kept out of every output.
+//!
+//! It is read by hand, because a URL has one host and this one may have several. What stands in no right place is never quoted
+//! in an error: a password whose `@` or `/` was not escaped can come to lie anywhere.
 
+use super::settings::Settings;
 use crate::error::{Error, Fault};
 use percent_encoding::percent_decode_str;
 use std::fmt;
-use std::time::Duration;
+use std::net::Ipv6Addr;
 
-/// A parsed AMQP URL (<https://www.rabbitmq.com/docs/uri-spec>).
+/// A host of a parsed AMQP URL (<https://www.rabbitmq.com/docs/uri-spec>), and all there is to know to connect to it.
 #[derive(Clone, PartialEq)]
 pub(crate) struct Address {
     pub host: String,
@@ -13,117 +17,184 @@ pub(crate) struct Address {
     pub virtual_host: String,
     pub user: String,
     pub password: String,
-    pub heartbeat: Duration,
-    pub connection_timeout: Duration,
+    pub settings: Settings,
 }
 
-impl Address {
-    pub fn parse(text: &str) -> Result<Self, Error> {
-        let url = url::Url::parse(text).map_err(|err| match err {
-            url::ParseError::RelativeUrlWithoutBase => wrong(format!("the AMQP URL is {}: {LIKE_THIS}", kind_of(text))),
-            err => wrong(format!("the AMQP URL cannot be read: {err}; {LIKE_THIS}")),
-        })?;
-        match url.scheme() {
-            "amqp" => {}
-            "amqps" => return Err(wrong("`amqps://` is not supported yet; use `amqp://`")),
-            other => return Err(wrong(format!("the AMQP URL begins with `{other}:`; {LIKE_THIS}"))),
-        }
-        if url.fragment().is_some() || url.query().is_some_and(|query| query.contains('@')) {
-            return Err(wrong(
-                "the AMQP URL has a `#`, or an `@` after a `?`; write `?` in a user name or password as `%3f`, `#` as `%23`",
-            ));
-        }
-        let mut address = Address {
-            host: host(&url),
-            port: url.port().unwrap_or(5672),
-            virtual_host: virtual_host(&url)?,
-            user: "guest".into(),
-            password: "guest".into(),
-            heartbeat: Duration::from_secs(10),
-            connection_timeout: Duration::from_secs(10),
-        };
-        if !url.username().is_empty() {
-            address.user = decoded(url.username(), "user name")?;
-        }
-        if let Some(password) = url.password() {
-            address.password = decoded(password, "password")?;
-        }
-        for (name, value) in url.query_pairs() {
-            address.set(&name, &value)?;
-        }
-        Ok(address)
+/// One or more hosts, any of which will do; never none.
+#[derive(Clone, PartialEq)]
+pub(crate) struct Addresses(Vec<Address>);
+
+impl Addresses {
+    /// The hosts of one URL, `amqp://user:password@a,b:5673/virtual-host`.
+    pub fn parse(url: &str) -> Result<Self, Error> {
+        parse(url.trim()).map(Addresses)
     }
 
-    fn set(&mut self, name: &str, value: &str) -> Result<(), Error> {
-        let number = || value.parse::<u64>().map_err(|_| wrong(format!("`{name}` in the AMQP URL is not a whole number")));
-        match name {
-            // AMQP carries it in sixteen bits of seconds.
-            "heartbeat" => match number()? {
-                seconds @ 0..=65_535 => self.heartbeat = Duration::from_secs(seconds),
-                _ => return Err(wrong("`heartbeat` in the AMQP URL is more than 65535 seconds")),
-            },
-            "connection_timeout" => match number()? {
-                milliseconds @ 1..=3_600_000 => self.connection_timeout = Duration::from_millis(milliseconds),
-                _ => return Err(wrong("`connection_timeout` in the AMQP URL is not from 1 to 3600000 milliseconds")),
-            },
-            other => {
-                let known = "`heartbeat` (seconds) and `connection_timeout` (milliseconds)";
-                return Err(wrong(format!("`{other}` in the AMQP URL is not known; known are {known}")));
-            }
+    /// The hosts of several URLs.
+    pub fn parse_all<'a>(urls: impl IntoIterator<Item = &'a str>) -> Result<Self, Error> {
+        let mut all = Vec::new();
+        for (index, url) in urls.into_iter().enumerate() {
+            let parsed = Addresses::parse(url).map_err(|err| wrong(format!("URL {}: {err}", index + 1)))?;
+            all.extend(parsed.0);
         }
-        Ok(())
+        match all.is_empty() {
+            true => Err(wrong(format!("no AMQP URL is given; {LIKE_THIS}"))),
+            false => Ok(Addresses(all)),
+        }
+    }
+
+    pub fn hosts(&self) -> &[Address] {
+        &self.0
+    }
+}
+
+fn parse(text: &str) -> Result<Vec<Address>, Error> {
+    let (port, rest) = without_scheme(text)?;
+    let (authority, rest) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    if rest.contains(['@', '#']) {
+        return Err(wrong(format!("the AMQP URL has a `#`, or an `@` behind a `/` or `?`; {ESCAPES}")));
+    }
+    let (login, hosts) = match authority.split_once('@') {
+        None => (None, authority),
+        Some((_, hosts)) if hosts.contains('@') => {
+            let what = "the AMQP URL has more than one `@`; its hosts share one user";
+            return Err(wrong(format!("{what}, and {ESCAPES}")));
+        }
+        Some((login, hosts)) => (Some(login), hosts),
+    };
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (user, password) = login.map_or_else(|| Ok(("guest".into(), "guest".into())), user_and_password)?;
+    let settings = Settings::parse(query)?;
+    let virtual_host = virtual_host(path)?;
+    let at = |(host, port)| Address {
+        host,
+        port,
+        virtual_host: virtual_host.clone(),
+        user: user.clone(),
+        password: password.clone(),
+        settings: settings.clone(),
+    };
+    match hosts {
+        "" => Ok(vec![at(("localhost".into(), port))]),
+        hosts => hosts.split(',').map(|host| host_and_port(host, port).map(at)).collect(),
     }
 }
 
 const LIKE_THIS: &str = "write it like `amqp://user:password@host:5672/virtual-host`, or just `amqp://host`";
 
-/// Never the text itself, which may hold a password.
-fn kind_of(text: &str) -> &'static str {
-    if text.trim().is_empty() {
-        "empty"
-    } else {
-        "no URL"
+const ESCAPES: &str = "in a user name, password or virtual host write `/` as `%2f`, `?` as `%3f`, `#` as `%23`, `@` as `%40`";
+
+/// The port that goes with the scheme, and the URL behind it.
+fn without_scheme(text: &str) -> Result<(u16, &str), Error> {
+    if text.is_empty() {
+        return Err(wrong(format!("the AMQP URL is empty: {LIKE_THIS}")));
+    }
+    let is_scheme = |scheme: &str| !scheme.is_empty() && scheme.chars().all(|letter| letter.is_ascii_alphanumeric());
+    match text.split_once("://") {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("amqp") => Ok((5672, rest)),
+        Some((scheme, _)) if scheme.eq_ignore_ascii_case("amqps") => {
+            Err(wrong("`amqps://` is not supported yet; use `amqp://`"))
+        }
+        Some((scheme, _)) if is_scheme(scheme) => Err(wrong(format!("the AMQP URL begins with `{scheme}:`; {LIKE_THIS}"))),
+        _ => Err(wrong(format!("the AMQP URL does not begin with `amqp://`; {LIKE_THIS}"))),
     }
 }
 
-fn host(url: &url::Url) -> String {
-    match url.host_str() {
-        None | Some("") => "localhost".into(),
-        // The socket functions want an IPv6 address without its brackets.
-        Some(host) => host.trim_start_matches('[').trim_end_matches(']').into(),
+fn user_and_password(login: &str) -> Result<(String, String), Error> {
+    let (user, password) = match login.split_once(':') {
+        Some((user, password)) => (user, decoded(password, "password")?),
+        None => (login, "guest".into()),
+    };
+    match user {
+        "" => Err(wrong("the AMQP URL has an `@` and no user name before it")),
+        user => Ok((decoded(user, "user name")?, password)),
+    }
+}
+
+fn host_and_port(text: &str, default_port: u16) -> Result<(String, u16), Error> {
+    let (host, port) = match text.strip_prefix('[').map(|rest| rest.split_once(']')) {
+        Some(Some((host, port))) if port.is_empty() || port.starts_with(':') => {
+            (ip_v6(host)?, (!port.is_empty()).then(|| &port[1..]))
+        }
+        Some(_) => return Err(wrong("the AMQP URL has an IPv6 address that is not written like `[::1]` or `[::1]:5672`")),
+        None => match text.split_once(':') {
+            Some((_, port)) if port.contains(':') => {
+                return Err(wrong(
+                    "the AMQP URL has more than one `:` in a host; write an IPv6 address in brackets, like `[::1]`",
+                ));
+            }
+            Some((host, port)) => (host_name(host)?, Some(port)),
+            None => (host_name(text)?, None),
+        },
+    };
+    match port.map(str::parse::<u16>) {
+        None => Ok((host, default_port)),
+        Some(Ok(port @ 1..)) => Ok((host, port)),
+        Some(_) => Err(wrong("a port in the AMQP URL is not a number from 1 to 65535")),
+    }
+}
+
+/// Without brackets, which the socket functions do not want; a zone, as in `fe80::1%25eth0`, is for them to know.
+fn ip_v6(text: &str) -> Result<String, Error> {
+    let address = decoded(text, "host")?;
+    let bare = address.split('%').next().unwrap_or_default();
+    match bare.parse::<Ipv6Addr>() {
+        Ok(_) => Ok(address),
+        Err(_) => Err(wrong("the AMQP URL has brackets around something that is not an IPv6 address")),
+    }
+}
+
+fn host_name(text: &str) -> Result<String, Error> {
+    let name = decoded(text, "host")?;
+    let is_possible = |letter: char| letter.is_alphanumeric() || matches!(letter, '-' | '.' | '_');
+    match name.as_str() {
+        "" => Err(wrong("the AMQP URL has an empty host name among its hosts; write them like `amqp://a,b:5673`")),
+        name if name.chars().all(is_possible) => Ok(name.into()),
+        // Not quoted: it may be a password that lost its `@`.
+        _ => Err(wrong("a host name in the AMQP URL has a character that is in no host name")),
     }
 }
 
 /// `amqp://host` is the default virtual host `/`; after a slash stands the name, so `amqp://host/` names the empty one.
-fn virtual_host(url: &url::Url) -> Result<String, Error> {
-    match url.path().strip_prefix('/') {
+fn virtual_host(path: &str) -> Result<String, Error> {
+    match path.strip_prefix('/') {
         None => Ok("/".into()),
         Some("") => Err(wrong(
             "the AMQP URL ends in `/`, which names the virtual host ``; leave the slash out for `/`, or write `/%2f`",
         )),
-        Some(path) if path.contains('/') => {
+        Some(name) if name.contains('/') => {
             Err(wrong("the AMQP URL has more than one `/` in its path; write a slash in a virtual host's name as `%2f`"))
         }
-        Some(path) if path.contains('@') => {
-            Err(wrong("the AMQP URL has an `@` in its path; write `/` in a user name or password as `%2f`, and `@` as `%40`"))
-        }
-        Some(path) => decoded(path, "virtual host"),
+        Some(name) => decoded(name, "virtual host"),
     }
 }
 
-fn decoded(text: &str, what: &str) -> Result<String, Error> {
+/// The text with its percent escapes resolved; `what` names it in an error.
+pub(super) fn decoded(text: &str, what: &str) -> Result<String, Error> {
+    let is_escape = |rest: &str| rest.len() >= 2 && rest.bytes().take(2).all(|byte| byte.is_ascii_hexdigit());
+    if text.split('%').skip(1).any(|rest| !is_escape(rest)) {
+        let what = format!("the {what} in the AMQP URL has a `%` without two hexadecimal digits behind it");
+        return Err(wrong(format!("{what}; write `%` as `%25`")));
+    }
     let decoded = percent_decode_str(text).decode_utf8();
     decoded.map(Into::into).map_err(|_| wrong(format!("the {what} in the AMQP URL is not UTF-8")))
 }
 
-fn wrong(what: impl Into<String>) -> Error {
+pub(super) fn wrong(what: impl Into<String>) -> Error {
     Error::new(Fault::Config, what)
+}
+
+impl Address {
+    /// Host and port, as in a URL.
+    pub fn place(&self) -> String {
+        let (open, close) = if self.host.contains(':') { ("[", "]") } else { ("", "") };
+        format!("{open}{}{close}:{}", self.host, self.port)
+    }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (open, close) = if self.host.contains(':') { ("[", "]") } else { ("", "") };
-        write!(f, "{}@{open}{}{close}:{}, virtual host `{}`", self.user, self.host, self.port, self.virtual_host)
+        write!(f, "{}@{}, virtual host `{}`", self.user, self.place(), self.virtual_host)
     }
 }
 
@@ -133,41 +204,20 @@ impl fmt::Debug for Address {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(url: &str, expected: &str) {
-        let shown = match Address::parse(url) {
-            Ok(address) => format!("{address} {:?}", address.password),
-            Err(err) => err.to_string(),
-        };
-        assert!(shown.contains(expected), "{url}: {shown}");
-    }
-
-    #[test]
-    fn a_url_gives_every_part_or_its_default() {
-        check("amqp://localhost", "guest@localhost:5672, virtual host `/` \"guest\"");
-        check("amqp://u%20s:p%40ss@h:1/v%2fh?heartbeat=3", "u s@h:1, virtual host `v/h` \"p@ss\"");
-        check("amqp://[::1]:7", "guest@[::1]:7");
-        check("amqp://h/", "leave the slash out");
-        check("amqp://h/a/b", "more than one `/`");
-        check("http://h", "begins with `http:`; write it like `amqp://");
-        check("localhost:5672", "begins with `localhost:`; write it like");
-        check("", "is empty: write it like");
-        check("rabbit", "is no URL: write it like");
-        check("amqp://user:12/rest@host", "`@` in its path");
-        check("amqp://user:12?s3cret@host", "the AMQP URL has a `#`, or an `@` after a `?`; write");
-        check("amqp://user:12#s3cret@host", "the AMQP URL has a `#`, or an `@` after a `?`; write");
-        check("amqp://h?heartbeet=1", "`heartbeet` in the AMQP URL is not known");
-        check("amqp://h?heartbeat=soon", "not a whole number");
-        check("amqp://h?connection_timeout=18446744073709551615", "not from 1 to 3600000 milliseconds");
-    }
-
-    #[test]
-    fn the_password_is_in_no_output() {
-        let address = Address::parse("amqp://user:s3cret@h").expect("this is a good URL");
-        assert!(!format!("{address} {address:?}").contains("s3cret"));
+impl fmt::Display for Addresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().enumerate().try_for_each(|(index, address)| {
+            let separator = if index == 0 { "" } else { ", or " };
+            write!(f, "{separator}{address}")
+        })
     }
 }
+
+impl fmt::Debug for Addresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Addresses({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests;

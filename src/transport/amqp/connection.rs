@@ -1,9 +1,9 @@
 //! One connection to RabbitMQ: opened over a socket of our own, every call under a deadline.
 
-use super::address::Address;
+use super::address::{Address, Addresses};
 use super::deadline::Deadline;
 use super::wire::{Screened, Seen};
-use super::{convert, fault, outlet, source};
+use super::{convert, dial, fault, outlet, source};
 use crate::error::{Error, Fault};
 use crate::limits::{check_name, long_name, FRAME_MAX};
 use crate::message::Table;
@@ -11,7 +11,7 @@ use crate::topology::{Binding, Exchange, ExchangeKind, Queue};
 use crate::transport::{ConsumeVisit, PublishVisit, QueueStatus, Subscription, Transport};
 use amiquip::{Channel, ConnectionBlockedNotification, ConnectionOptions, ConnectionTuning, ExchangeType};
 use crossbeam_channel::Receiver;
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,7 @@ pub(crate) struct AmqpConnection {
     blocked: Receiver<ConnectionBlockedNotification>,
     seen: Arc<Seen>,
     server: String,
+    place: String,
 }
 
 struct Inner {
@@ -34,10 +35,15 @@ struct Inner {
 }
 
 impl AmqpConnection {
-    /// Connects; `name` is what an operator sees among the connection's client properties.
-    pub fn open(address: &Address, name: &str) -> Result<Self, Error> {
-        let due = Instant::now() + address.connection_timeout;
-        let (socket, kept) = connect(address, due)?;
+    /// Connects to one of the hosts; `name` is what an operator sees among the connection's client properties.
+    pub fn open_any(addresses: &Addresses, name: &str) -> Result<Self, Error> {
+        dial::any(addresses, |address| AmqpConnection::open(address, name))
+    }
+
+    fn open(address: &Address, name: &str) -> Result<Self, Error> {
+        let settings = &address.settings;
+        let due = Instant::now() + settings.connection_timeout;
+        let (socket, kept) = dial::connect(address, due)?;
         let socket = mio::net::TcpStream::from_stream(socket)
             .map_err(|err| Error::new(Fault::Unreachable, format!("could not use the socket to {address}")).because(err))?;
         let stream = Screened::new(socket, FRAME_MAX);
@@ -49,7 +55,7 @@ impl AmqpConnection {
             .auth(amiquip::Auth::Plain { username: address.user.clone(), password: address.password.clone() })
             .virtual_host(address.virtual_host.clone())
             .frame_max(FRAME_MAX)
-            .heartbeat(u16::try_from(address.heartbeat.as_secs()).unwrap_or(u16::MAX))
+            .heartbeat(u16::try_from(settings.heartbeat.as_secs()).unwrap_or(u16::MAX))
             // Ours comes first, and is told apart from a refused login; this one would not be.
             .connection_timeout(Some(left + CALL_LIMIT))
             // amiquip lets `information` be set among the client properties, and nothing else.
@@ -65,7 +71,12 @@ impl AmqpConnection {
             .map_err(|err| fault::calling(&err, "listen for alarms", deadline.has_passed()))?;
         let server = server(&connection);
         let inner = Mutex::new(Inner { connection: Some(connection), failure: None });
-        Ok(AmqpConnection { inner, socket: kept, deadline, blocked, seen, server })
+        Ok(AmqpConnection { inner, socket: kept, deadline, blocked, seen, server, place: address.to_string() })
+    }
+
+    /// Which of the hosts it is open to, and as whom.
+    pub fn place(&self) -> String {
+        self.place.clone()
     }
 
     pub(super) fn blocked(&self) -> &Receiver<ConnectionBlockedNotification> {
@@ -222,44 +233,6 @@ fn check(what: &str, name: &str, arguments: &Table) -> Result<(), Error> {
             Err(Error::new(Fault::Config, format!("an argument of the {what} `{name}` has a name of {} bytes", long.len())))
         }
         None => Ok(()),
-    }
-}
-
-/// Tries every address that the name stands for; the second socket is for shutting the first from another thread.
-fn connect(address: &Address, due: Instant) -> Result<(TcpStream, TcpStream), Error> {
-    let unreachable = |what: String| Error::new(Fault::Unreachable, what);
-    let resolved = resolve(address, due)?;
-    let mut last = unreachable(format!("the host `{}` has no address", address.host));
-    for candidate in resolved {
-        let left = due.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-        let connected = TcpStream::connect_timeout(&candidate, left).and_then(|socket| {
-            // Without this a confirmed publish waits for the delayed acknowledgement of TCP, 40 ms.
-            socket.set_nodelay(true)?;
-            let kept = socket.try_clone()?;
-            Ok((socket, kept))
-        });
-        match connected {
-            Ok(pair) => return Ok(pair),
-            Err(err) => last = unreachable(format!("could not connect to {candidate}")).because(err),
-        }
-    }
-    Err(last)
-}
-
-/// The addresses that the host's name stands for. The system's resolver knows no deadline, so it is asked on a thread that
-/// may be left behind.
-fn resolve(address: &Address, due: Instant) -> Result<Vec<SocketAddr>, Error> {
-    let place = (address.host.clone(), address.port);
-    let failed = |why: &str| Error::new(Fault::Unreachable, format!("the host `{}` {why}", address.host));
-    let (answer, answered) = crossbeam_channel::bounded(1);
-    let ask = move || {
-        let _ = answer.try_send(place.to_socket_addrs().map(Vec::from_iter));
-    };
-    let asking = std::thread::Builder::new().name("bootstep-resolver".into()).spawn(ask);
-    asking.map_err(|err| failed("could not be looked up: no thread could be started").because(err))?;
-    match answered.recv_deadline(due) {
-        Ok(found) => found.map_err(|err| failed("cannot be found").because(err)),
-        Err(_) => Err(failed("was not found in time")),
     }
 }
 

@@ -5,7 +5,7 @@ use amiquip::Error as Theirs;
 
 /// What went wrong in a call that opens the connection; `whom` names broker and user.
 pub(super) fn opening(theirs: &Theirs, whom: &str, overran: bool) -> Error {
-    if overran {
+    if overran || matches!(theirs, Theirs::ConnectionTimeout) {
         return Error::new(Fault::Timeout, format!("{whom} did not finish the handshake in time"));
     }
     match theirs {

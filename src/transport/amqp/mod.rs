@@ -4,10 +4,12 @@ mod address;
 mod connection;
 mod convert;
 mod deadline;
+mod dial;
 mod fault;
 mod outlet;
+mod settings;
 mod source;
 mod wire;
 
-pub(crate) use address::Address;
+pub(crate) use address::Addresses;
 pub(crate) use connection::AmqpConnection;

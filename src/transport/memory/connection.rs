@@ -42,6 +42,11 @@ impl MemoryConnection {
         });
         done.map_err(|refusal| refusal.to(&deed()))
     }
+
+    /// What an operator would see of where it is open to.
+    pub fn place(&self) -> String {
+        "the memory broker".into()
+    }
 }
 
 impl Transport for MemoryConnection {

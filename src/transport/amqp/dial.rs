@@ -1,0 +1,128 @@
+//! From an address to an open socket: which host is tried, its name looked up, TCP connected, each with a deadline.
+
+use super::address::{Address, Addresses};
+use crate::error::{Error, Fault};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::time::{Duration, Instant};
+
+/// Opens one of the hosts. Their order is another each time, so that a fleet of workers spreads over a cluster, and so that
+/// a host which is back is used again.
+pub(super) fn any<T>(addresses: &Addresses, mut open: impl FnMut(&Address) -> Result<T, Error>) -> Result<T, Error> {
+    let mut order: Vec<&Address> = addresses.hosts().iter().collect();
+    fastrand::shuffle(&mut order);
+    let mut failures = Vec::new();
+    for address in order {
+        match open(address) {
+            Ok(opened) => {
+                for (place, failure) in failures {
+                    log::warn!("{place} was passed over for {}: {failure}", address.place());
+                }
+                return Ok(opened);
+            }
+            Err(err) => failures.push((address.place(), err)),
+        }
+    }
+    Err(together(failures))
+}
+
+/// What to say when every host failed. If any of them may come back by itself, trying again can help.
+fn together(mut failures: Vec<(String, Error)>) -> Error {
+    if failures.len() == 1 {
+        return failures.remove(0).1;
+    }
+    let transient = failures.iter().find(|(_, err)| err.is_transient());
+    let fault = transient.or(failures.first()).map_or(Fault::Config, |(_, err)| err.fault());
+    let causes: Vec<String> = failures.iter().map(|(place, err)| format!("{place}: {err}")).collect();
+    Error::new(fault, format!("none of the {} hosts could be used: {}", causes.len(), causes.join("; ")))
+}
+
+/// Tries every address that the name stands for; the second socket is for shutting the first from another thread.
+pub(super) fn connect(address: &Address, due: Instant) -> Result<(TcpStream, TcpStream), Error> {
+    let unreachable = |what: String| Error::new(Fault::Unreachable, what);
+    let resolved = resolve(address, due)?;
+    let mut last = unreachable(format!("the host `{}` has no address", address.host));
+    for (index, candidate) in resolved.iter().enumerate() {
+        // Each gets its share, or one that is silent would take the time of those after it.
+        let share = due.saturating_duration_since(Instant::now()) / u32::try_from(resolved.len() - index).unwrap_or(u32::MAX);
+        let connected = TcpStream::connect_timeout(candidate, share.max(Duration::from_millis(1))).and_then(|socket| {
+            // Without this a confirmed publish waits for the delayed acknowledgement of TCP, 40 ms.
+            socket.set_nodelay(true)?;
+            let kept = socket.try_clone()?;
+            Ok((socket, kept))
+        });
+        match connected {
+            Ok(pair) => return Ok(pair),
+            Err(err) => last = unreachable(format!("could not connect to {candidate}")).because(err),
+        }
+    }
+    Err(last)
+}
+
+/// The addresses that the host's name stands for. The system's resolver knows no deadline, so it is asked on a thread that
+/// may be left behind.
+fn resolve(address: &Address, due: Instant) -> Result<Vec<SocketAddr>, Error> {
+    let place = (address.host.clone(), address.port);
+    let failed = |why: &str| Error::new(Fault::Unreachable, format!("the host `{}` {why}", address.host));
+    let (answer, answered) = crossbeam_channel::bounded(1);
+    let ask = move || {
+        let _ = answer.try_send(place.to_socket_addrs().map(Vec::from_iter));
+    };
+    let asking = std::thread::Builder::new().name("bootstep-resolver".into()).spawn(ask);
+    asking.map_err(|err| failed("could not be looked up: no thread could be started").because(err))?;
+    match answered.recv_deadline(due) {
+        Ok(found) => found.map_err(|err| failed("cannot be found").because(err)),
+        Err(_) => Err(failed("was not found in time")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn three() -> Addresses {
+        Addresses::parse("amqp://a,b:1,[::1]").expect("this is a good URL")
+    }
+
+    #[test]
+    fn hosts_are_tried_until_one_opens_in_another_order_each_time() {
+        let mut orders = BTreeSet::new();
+        for _ in 0..200 {
+            let mut tried = Vec::new();
+            let opened = any(&three(), |address| {
+                tried.push(address.place());
+                match address.host.as_str() {
+                    "b" => Ok(address.place()),
+                    _ => Err(Error::new(Fault::Unreachable, "away")),
+                }
+            });
+            assert_eq!(opened.expect("one of them opens"), "b:1");
+            assert_eq!(tried.pop().as_deref(), Some("b:1"));
+            orders.insert(tried);
+        }
+        // None, one of two, or both of them before it.
+        assert_eq!(orders.len(), 5);
+    }
+
+    #[test]
+    fn all_that_failed_are_named_with_their_causes() {
+        let err =
+            any(&three(), |address| -> Result<(), _> { Err(Error::new(Fault::AccessRefused, format!("no {}", address.host))) });
+        let text = err.expect_err("all of them fail").to_string();
+        assert!(text.starts_with("none of the 3 hosts could be used: "), "{text}");
+        for cause in ["a:5672: no a", "b:1: no b", "[::1]:5672: no ::1"] {
+            assert!(text.contains(cause), "{text}");
+        }
+    }
+
+    #[test]
+    fn trying_again_can_help_if_it_can_with_any_of_them() {
+        let with = |faults: &[Fault]| {
+            let failures = faults.iter().map(|fault| (String::new(), Error::new(*fault, "")));
+            together(failures.collect()).fault()
+        };
+        assert_eq!(with(&[Fault::AccessRefused, Fault::Timeout, Fault::Unreachable]), Fault::Timeout);
+        assert_eq!(with(&[Fault::AccessRefused, Fault::Config]), Fault::AccessRefused);
+        assert_eq!(with(&[Fault::Config]), Fault::Config);
+    }
+}
