@@ -178,19 +178,30 @@ impl Connection {
         version.and_then(|version| version.parse::<u32>().ok()).is_some_and(|version| version >= major)
     }
 
-    /// This declares exchanges, then queues with their bindings.
+    /// This declares all exchanges, binds them to each other, and then declares queues with their bindings.
     ///
     /// # Errors
     /// [`Fault::Mismatch`] when one exists with other arguments; the error says which, and how.
     pub fn declare(&self, topology: &Topology) -> Result<(), Error> {
-        topology.exchanges.iter().try_for_each(|exchange| self.declare_exchange(exchange))?;
+        // An exchange may be bound to one that is declared after it.
+        topology.exchanges.iter().try_for_each(|exchange| self.declare_unbound(exchange))?;
+        topology.exchanges.iter().try_for_each(|exchange| self.bind_declared(exchange))?;
         topology.queues.iter().try_for_each(|queue| self.declare_queue(queue).map(drop))
     }
 
-    /// This declares an exchange, or checks that a passive one exists.
+    /// This declares an exchange and its bindings, or checks that a passive one exists (and binds it, if bindings are given).
     pub fn declare_exchange(&self, exchange: &Exchange) -> Result<(), Error> {
+        self.declare_unbound(exchange)?;
+        self.bind_declared(exchange)
+    }
+
+    fn declare_unbound(&self, exchange: &Exchange) -> Result<(), Error> {
         let declared = on_link!(self, link => link.declare_exchange(exchange));
         self.seen(declared.map_err(|err| mismatch::in_words("exchange", &exchange.name, err)))
+    }
+
+    fn bind_declared(&self, exchange: &Exchange) -> Result<(), Error> {
+        exchange.bindings.iter().try_for_each(|binding| self.bind_exchange(&exchange.name, binding))
     }
 
     /// This declares a queue and its bindings, or checks that a passive one exists (and binds it, if bindings are given).
@@ -211,12 +222,22 @@ impl Connection {
         self.seen(on_link!(self, link => link.unbind_queue(queue, binding)))
     }
 
+    /// This binds an exchange to the one that the binding names, where messages come from; binding it again changes nothing.
+    pub fn bind_exchange(&self, destination: &str, binding: &Binding) -> Result<(), Error> {
+        self.seen(on_link!(self, link => link.bind_exchange(destination, binding)))
+    }
+
+    /// This takes a binding between exchanges away; taking it away again changes nothing.
+    pub fn unbind_exchange(&self, destination: &str, binding: &Binding) -> Result<(), Error> {
+        self.seen(on_link!(self, link => link.unbind_exchange(destination, binding)))
+    }
+
     /// This deletes a queue with all it holds, and says how many messages that were.
     pub fn delete_queue(&self, queue: &str) -> Result<u32, Error> {
         self.seen(on_link!(self, link => link.delete_queue(queue)))
     }
 
-    /// This deletes an exchange and its bindings.
+    /// This deletes an exchange and the bindings to and from it.
     pub fn delete_exchange(&self, exchange: &str) -> Result<(), Error> {
         self.seen(on_link!(self, link => link.delete_exchange(exchange)))
     }

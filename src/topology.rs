@@ -33,6 +33,14 @@ impl ExchangeKind {
 }
 
 /// An exchange to be declared; durable unless told otherwise.
+///
+/// ```
+/// use bootstep::Exchange;
+///
+/// // Takes what the exchange `shop` gets under keys such as `order.paid`.
+/// let orders = Exchange::topic("orders").bind("shop", "order.#");
+/// assert_eq!(orders.bindings[0].exchange, "shop");
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Exchange {
@@ -50,6 +58,8 @@ pub struct Exchange {
     pub passive: bool,
     /// Further arguments, such as `alternate-exchange`.
     pub arguments: Table,
+    /// Where its messages come from, beside publishers: other exchanges (<https://www.rabbitmq.com/docs/e2e>).
+    pub bindings: Vec<Binding>,
 }
 
 impl Exchange {
@@ -63,6 +73,7 @@ impl Exchange {
             internal: false,
             passive: false,
             arguments: Table::new(),
+            bindings: Vec::new(),
         }
     }
 
@@ -103,9 +114,20 @@ impl Exchange {
         self
     }
 
-    /// Clients may not publish to this; only other exchanges may.
+    /// Clients may not publish to this; messages come from other exchanges and from dead-lettering queues.
     pub fn internal(mut self) -> Self {
         self.internal = true;
+        self
+    }
+
+    /// This binds it to another exchange, the source of its messages; call it again for more.
+    pub fn bind(self, source: impl Into<String>, routing_key: impl Into<String>) -> Self {
+        self.bound(Binding::new(source, routing_key))
+    }
+
+    /// This adds a binding with arguments.
+    pub fn bound(mut self, binding: Binding) -> Self {
+        self.bindings.push(binding);
         self
     }
 
@@ -116,7 +138,7 @@ impl Exchange {
     }
 }
 
-/// A binding of a queue to an exchange.
+/// A binding of a queue, or of another exchange, to an exchange.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Binding {
@@ -313,7 +335,7 @@ fn milliseconds(duration: Duration) -> i64 {
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Topology {
-    /// Exchanges, declared first.
+    /// Exchanges, declared first, and bound to each other when all are there.
     pub exchanges: Vec<Exchange>,
     /// Queues, declared and bound after.
     pub queues: Vec<Queue>,

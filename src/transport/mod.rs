@@ -19,12 +19,15 @@ use std::time::Duration;
 pub(crate) trait Transport: Send + Sync {
     /// The broker's product and version as it tells them, such as `RabbitMQ 3.10.8`.
     fn server(&self) -> String;
-    /// Declares (or, if passive, checks) an exchange.
+    /// Declares (or, if passive, checks) an exchange, without its bindings.
     fn declare_exchange(&self, exchange: &Exchange) -> Result<(), Error>;
     /// Declares (or, if passive, checks) a queue, without its bindings.
     fn declare_queue(&self, queue: &Queue) -> Result<QueueStatus, Error>;
     fn bind_queue(&self, queue: &str, binding: &Binding) -> Result<(), Error>;
     fn unbind_queue(&self, queue: &str, binding: &Binding) -> Result<(), Error>;
+    /// Binds an exchange to the one that the binding names, where messages come from.
+    fn bind_exchange(&self, destination: &str, binding: &Binding) -> Result<(), Error>;
+    fn unbind_exchange(&self, destination: &str, binding: &Binding) -> Result<(), Error>;
     /// Deletes it whatever it holds; deleting what does not exist is no error, as in RabbitMQ.
     fn delete_queue(&self, queue: &str) -> Result<u32, Error>;
     fn delete_exchange(&self, exchange: &str) -> Result<(), Error>;

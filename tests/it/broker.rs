@@ -42,6 +42,7 @@ mod classic;
 mod consuming;
 mod dead_letters;
 mod declaring;
+mod exchange_bindings;
 mod expiry;
 mod lifetime;
 mod limits;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 crate::on_both!(
     exchanges_queues_and_bindings_are_declared_at_boot,
+    an_exchange_is_bound_at_boot_to_one_that_is_declared_after_it,
     an_existing_queue_is_left_as_it_is,
     a_missing_queue_of_somebody_else_ends_the_boot,
     other_arguments_end_the_boot_and_are_named,
@@ -38,6 +39,23 @@ fn exchanges_queues_and_bindings_are_declared_at_boot(stage: &Stage) {
     stage.send(&[to("by-word", "a.1"), to("by-word", "b"), to("by-word", "c"), to("to-all", "any")]).unwrap();
     let seen: Vec<String> = (0..3).map(|_| told.recv_timeout(SOON).unwrap()).collect();
     assert_eq!(seen, ["by-word a.1", "by-word b", "to-all any"]);
+}
+
+fn an_exchange_is_bound_at_boot_to_one_that_is_declared_after_it(stage: &Stage) {
+    let (tell, told) = std::sync::mpsc::sync_channel(8);
+    let consumer = Consumer::new(Queue::new("paid").bind("orders", "paid"), move |text: String, _: &Message| {
+        tell.send(text)?;
+        Ok(Outcome::Ack)
+    });
+    let mut worker = Worker::new(stage.broker.clone());
+    // The consumer's exchanges come first, and one of them needs what the step is given.
+    let declare = bootstep::steps::DeclareDeadLetters::default().exchange(Exchange::fanout("shop"));
+    let consumer = consumer.exchange(Exchange::direct("orders").bind("shop", ""));
+    worker.steps.replace(declare).add(consumer);
+    let running = worker.start().unwrap();
+    stage.send(&[bootstep::Publication::new("shop", "paid", "two cups")]).unwrap();
+    assert_eq!(told.recv_timeout(SOON).unwrap(), "two cups");
+    assert_eq!(running.stop(), 0);
 }
 
 fn an_existing_queue_is_left_as_it_is(stage: &Stage) {

@@ -188,6 +188,21 @@ impl Transport for AmqpConnection {
         self.call(deed, |channel| channel.queue_unbind(queue, &binding.exchange, &binding.routing_key, arguments))
     }
 
+    fn bind_exchange(&self, destination: &str, binding: &Binding) -> Result<(), Error> {
+        check("exchange", destination, &binding.arguments)?;
+        check("exchange", &binding.exchange, &binding.arguments)?;
+        check_name("binding", &binding.routing_key).map_err(|what| Error::new(Fault::Config, what))?;
+        let deed = format!("bind the exchange `{destination}` to the exchange `{}`", binding.exchange);
+        let arguments = convert::table_to(&binding.arguments);
+        self.call(deed, |channel| channel.exchange_bind(destination, &binding.exchange, &binding.routing_key, arguments))
+    }
+
+    fn unbind_exchange(&self, destination: &str, binding: &Binding) -> Result<(), Error> {
+        let deed = format!("unbind the exchange `{destination}` from the exchange `{}`", binding.exchange);
+        let arguments = convert::table_to(&binding.arguments);
+        self.call(deed, |channel| channel.exchange_unbind(destination, &binding.exchange, &binding.routing_key, arguments))
+    }
+
     fn delete_queue(&self, queue: &str) -> Result<u32, Error> {
         let options = amiquip::QueueDeleteOptions::default();
         self.call(format!("delete the queue `{queue}`"), |channel| channel.queue_delete(queue, options))

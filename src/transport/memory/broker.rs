@@ -117,24 +117,35 @@ impl MemoryBroker {
         self.core.with(State::expire_due);
     }
 
-    /// Declares exchanges, then queues with their bindings.
+    /// Declares all exchanges, binds them to each other, and then declares queues with their bindings.
     ///
     /// # Errors
     /// As in RabbitMQ, and [`Fault::Unsupported`] for what is not modelled.
     pub fn declare(&self, topology: &Topology) -> Result<(), Error> {
-        for exchange in &topology.exchanges {
-            self.declare_exchange(exchange)?;
-        }
+        // An exchange may be bound to one that is declared after it.
+        topology.exchanges.iter().try_for_each(|exchange| self.declare_unbound(exchange))?;
+        topology.exchanges.iter().try_for_each(|exchange| self.bind_declared(exchange))?;
         topology.queues.iter().try_for_each(|queue| self.declare_queue(queue).map(drop))
     }
 
-    /// Declares an exchange.
+    /// Declares an exchange and its bindings.
     ///
     /// # Errors
     /// As in RabbitMQ, and [`Fault::Unsupported`] for what is not modelled.
     pub fn declare_exchange(&self, exchange: &Exchange) -> Result<(), Error> {
+        self.declare_unbound(exchange)?;
+        self.bind_declared(exchange)
+    }
+
+    fn declare_unbound(&self, exchange: &Exchange) -> Result<(), Error> {
         let declared = self.core.with(|state| state.declare_exchange(exchange));
         declared.map_err(|refusal| refusal.to(&format!("declare the exchange `{}`", exchange.name)))
+    }
+
+    fn bind_declared(&self, exchange: &Exchange) -> Result<(), Error> {
+        let bind =
+            |state: &mut State| exchange.bindings.iter().try_for_each(|binding| state.bind_exchange(&exchange.name, binding));
+        self.core.with(bind).map_err(|refusal| refusal.to(&format!("bind the exchange `{}`", exchange.name)))
     }
 
     /// Declares a queue and its bindings.

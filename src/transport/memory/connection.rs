@@ -74,6 +74,16 @@ impl Transport for MemoryConnection {
         self.call(deed, |state| state.unbind(queue, binding, self.id))
     }
 
+    fn bind_exchange(&self, destination: &str, binding: &Binding) -> Result<(), Error> {
+        let deed = || format!("bind the exchange `{destination}` to the exchange `{}`", binding.exchange);
+        self.call(deed, |state| state.bind_exchange(destination, binding))
+    }
+
+    fn unbind_exchange(&self, destination: &str, binding: &Binding) -> Result<(), Error> {
+        let deed = || format!("unbind the exchange `{destination}` from the exchange `{}`", binding.exchange);
+        self.call(deed, |state| state.unbind_exchange(destination, binding))
+    }
+
     fn delete_queue(&self, queue: &str) -> Result<u32, Error> {
         self.call(|| format!("delete the queue `{queue}`"), |state| state.delete_queue(queue, self.id))
     }

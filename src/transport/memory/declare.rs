@@ -1,17 +1,19 @@
-//! Declaring, binding and deleting, with RabbitMQ's checks in RabbitMQ's order.
+//! Declaring and deleting, with RabbitMQ's checks in RabbitMQ's order.
 
 use super::arguments;
+use super::bind::refuse_default;
+use super::binding::Destination;
 use super::exchange::Exchanging;
 use super::queue::Queueing;
 use super::refusal::{self, Refusal};
 use super::state::State;
-use crate::topology::{Binding, Exchange, Queue};
+use crate::topology::{Exchange, Queue};
 use crate::transport::{Incoming, QueueStatus};
 
 impl State {
     pub fn declare_exchange(&mut self, exchange: &Exchange) -> Result<(), Refusal> {
-        if exchange.name.is_empty() && !exchange.passive {
-            return Err(on_default_exchange());
+        if !exchange.passive {
+            refuse_default(&exchange.name)?;
         }
         match self.exchanges.get(&exchange.name) {
             Some(_) if exchange.passive => Ok(()),
@@ -75,34 +77,6 @@ impl State {
         QueueStatus { name: queue.name().to_owned(), messages: count(queue.ready.len()), consumers: count(queue.consumers()) }
     }
 
-    pub fn bind(&mut self, queue: &str, binding: &Binding, connection: u64) -> Result<(), Refusal> {
-        if binding.exchange.is_empty() {
-            return Err(on_default_exchange());
-        }
-        let id = self.queue_of(queue, connection)?;
-        let exchange = self.exchanges.get_mut(&binding.exchange);
-        exchange.ok_or_else(|| refusal::no_exchange(&binding.exchange))?.bind(id, binding);
-        self.try_held_again();
-        Ok(())
-    }
-
-    /// Unbinding what is not bound, or does not exist, is no error.
-    pub fn unbind(&mut self, queue: &str, binding: &Binding, connection: u64) -> Result<(), Refusal> {
-        if binding.exchange.is_empty() {
-            return Err(on_default_exchange());
-        }
-        if !self.names.contains_key(queue) {
-            return Ok(());
-        }
-        let id = self.queue_of(queue, connection)?;
-        if let Some(exchange) = self.exchanges.get_mut(&binding.exchange) {
-            if exchange.unbind(id, binding) && exchange.is_unbound() && exchange.declared.auto_delete {
-                self.exchanges.remove(&binding.exchange);
-            }
-        }
-        Ok(())
-    }
-
     pub fn purge(&mut self, queue: &str, connection: u64) -> Result<u32, Refusal> {
         let id = self.queue_of(queue, connection)?;
         self.pump(id);
@@ -115,11 +89,9 @@ impl State {
     }
 
     pub fn delete_exchange(&mut self, exchange: &str) -> Result<(), Refusal> {
-        if exchange.is_empty() {
-            return Err(on_default_exchange());
-        }
+        refuse_default(exchange)?;
         check_name("exchange", exchange)?;
-        self.exchanges.remove(exchange);
+        self.remove_exchange(exchange);
         Ok(())
     }
 
@@ -145,20 +117,13 @@ impl State {
                 let _ = channel.sender.send(Incoming::Cancelled);
             }
         }
-        self.exchanges.retain(|_, exchange| {
-            let was_bound = exchange.unbind_all(id);
-            !(was_bound && exchange.declared.auto_delete && exchange.is_unbound())
-        });
+        self.forget_destination(&Destination::Queue(id));
         count(queue.ready.len())
     }
 }
 
 fn count(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
-}
-
-fn on_default_exchange() -> Refusal {
-    refusal::access("operation not permitted on the default exchange")
 }
 
 fn check_name(kind: &str, name: &str) -> Result<(), Refusal> {

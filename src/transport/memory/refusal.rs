@@ -55,7 +55,12 @@ pub(super) fn no_queue(name: &str) -> Refusal {
 }
 
 pub(super) fn no_exchange(name: &str) -> Refusal {
-    Refusal { fault: Fault::NotFound, text: format!("NOT_FOUND - no exchange '{name}' in vhost '/'") }
+    Refusal { fault: Fault::NotFound, text: format!("NOT_FOUND - no {}", exchange(name)) }
+}
+
+/// An exchange as RabbitMQ names it.
+pub(super) fn exchange(name: &str) -> String {
+    format!("exchange '{name}' in vhost '/'")
 }
 
 pub(super) fn locked(queue: &str) -> Refusal {

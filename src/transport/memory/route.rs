@@ -1,6 +1,7 @@
 //! Publishing and dead-lettering: which queues a message goes to, and whether they take it.
 
 use super::arguments::Overflow;
+use super::binding::Destination;
 use super::refusal::{self, Refusal};
 use super::state::{Dead, State};
 use super::x_death::{self, Reason};
@@ -111,13 +112,25 @@ impl State {
 
     /// The queues that a message goes to from the exchange it names, each once; none if that does not exist.
     pub fn targets_of(&self, parts: &Parts) -> Vec<u64> {
-        let mut targets = Vec::new();
         let copies = parts.properties.headers.iter().flat_map(x_death::copies);
-        for key in std::iter::once(parts.routing_key.as_str()).chain(copies) {
-            match self.exchanges.get(&parts.exchange) {
-                Some(exchange) => exchange.route(key, &mut targets),
-                None if !parts.exchange.is_empty() => {}
-                None => targets.extend(self.names.get(key).filter(|queue| !targets.contains(queue))),
+        let keys: Vec<&str> = std::iter::once(parts.routing_key.as_str()).chain(copies).collect();
+        let mut targets = Vec::new();
+        if parts.exchange.is_empty() {
+            for queue in keys.iter().filter_map(|key| self.names.get(*key)) {
+                push_new(&mut targets, *queue);
+            }
+        }
+        // Each exchange once, so that a cycle of them ends.
+        let mut reached = vec![parts.exchange.as_str()];
+        let mut walked = 0;
+        while let Some(exchange) = reached.get(walked) {
+            walked += 1;
+            let destinations = self.exchanges.get(*exchange).map(|exchange| exchange.destinations(&keys));
+            for destination in destinations.into_iter().flatten() {
+                match destination {
+                    Destination::Queue(queue) => push_new(&mut targets, *queue),
+                    Destination::Exchange(exchange) => push_new(&mut reached, exchange.as_str()),
+                }
             }
         }
         targets
@@ -197,6 +210,12 @@ impl State {
             self.dead.extend(std::mem::take(&mut self.held));
             self.bury();
         }
+    }
+}
+
+fn push_new<T: PartialEq>(all: &mut Vec<T>, one: T) {
+    if !all.contains(&one) {
+        all.push(one);
     }
 }
 

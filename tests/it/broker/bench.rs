@@ -174,6 +174,13 @@ pub fn death(count: i64, reason: &str, queue: &str, exchange: &str, routing_keys
     ])
 }
 
+/// Refused, and the reason has these words in it.
+#[track_caller]
+pub fn assert_refused<T: Debug>(result: Result<T, Error>, expected: Fault, words: &str) {
+    let err = result.expect_err("this should be refused");
+    assert_eq!((err.fault(), err.to_string().contains(words)), (expected, true), "{err}");
+}
+
 #[track_caller]
 pub fn assert_fault<T: Debug>(result: Result<T, Error>, expected: Fault) {
     let err = result.expect_err("this should be refused");
