@@ -146,7 +146,8 @@ pub struct Binding {
     pub exchange: String,
     /// The binding key.
     pub routing_key: String,
-    /// Arguments, which headers exchanges read.
+    /// Arguments, which headers exchanges read: the headers that a message must have, and in `x-match` how many of them, `all`
+    /// (the default) or `any`. With `all-with-x` and `any-with-x` those count as well whose name begins with `x-`.
     pub arguments: Table,
 }
 

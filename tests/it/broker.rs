@@ -44,6 +44,7 @@ mod dead_letters;
 mod declaring;
 mod exchange_bindings;
 mod expiry;
+mod headers;
 mod lifetime;
 mod limits;
 mod publishing;

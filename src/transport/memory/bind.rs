@@ -1,6 +1,6 @@
 //! Binding queues and exchanges to exchanges, and what goes with a binding, with RabbitMQ's checks in RabbitMQ's order.
 
-use super::binding::Destination;
+use super::binding::{self, Destination};
 use super::refusal::{self, Refusal};
 use super::state::State;
 use crate::topology::Binding;
@@ -10,7 +10,9 @@ impl State {
     pub fn bind(&mut self, queue: &str, binding: &Binding, connection: u64) -> Result<(), Refusal> {
         refuse_default(&binding.exchange)?;
         self.check_source(binding)?;
-        let id = self.queue_of(queue, connection)?;
+        let id = *self.names.get(queue).ok_or_else(|| refusal::no_queue(queue))?;
+        self.check_binding(binding)?;
+        self.queue_of(queue, connection)?;
         self.add_binding(Destination::Queue(id), binding);
         Ok(())
     }
@@ -23,6 +25,7 @@ impl State {
         if !self.exchanges.contains_key(destination) {
             return Err(refusal::no_exchange(destination));
         }
+        self.check_binding(binding)?;
         self.add_binding(Destination::Exchange(destination.to_owned()), binding);
         Ok(())
     }
@@ -32,6 +35,10 @@ impl State {
             true => Ok(()),
             false => Err(refusal::no_exchange(&binding.exchange)),
         }
+    }
+
+    fn check_binding(&self, binding: &Binding) -> Result<(), Refusal> {
+        binding::check(&self.exchanges[&binding.exchange].declared.kind, binding)
     }
 
     fn add_binding(&mut self, destination: Destination, binding: &Binding) {

@@ -1,5 +1,7 @@
 //! A binding: where an exchange sends what meets it, and what that takes.
 
+use super::headers;
+use super::refusal::Refusal;
 use crate::message::Table;
 use crate::topology::{Binding, ExchangeKind};
 
@@ -38,13 +40,15 @@ pub(super) enum Compared<'a> {
     Nothing,
     Keys(&'a [&'a str]),
     Words(Vec<Vec<&'a str>>),
+    Headers(&'a Table),
 }
 
 impl<'a> Compared<'a> {
-    pub fn of(kind: &ExchangeKind, keys: &'a [&'a str]) -> Self {
+    pub fn of(kind: &ExchangeKind, keys: &'a [&'a str], headers: &'a Table) -> Self {
         match kind {
             ExchangeKind::Fanout => Compared::Nothing,
             ExchangeKind::Topic => Compared::Words(keys.iter().map(|key| words(key).collect()).collect()),
+            ExchangeKind::Headers => Compared::Headers(headers),
             _ => Compared::Keys(keys),
         }
     }
@@ -54,7 +58,16 @@ impl<'a> Compared<'a> {
             Compared::Nothing => true,
             Compared::Keys(keys) => keys.contains(&bound.routing_key.as_str()),
             Compared::Words(keys) => keys.iter().any(|key| matches(&bound.pattern, key)),
+            Compared::Headers(headers) => headers::meet(headers, &bound.arguments),
         }
+    }
+}
+
+/// Refuses a binding that an exchange of this kind cannot read.
+pub(super) fn check(kind: &ExchangeKind, binding: &Binding) -> Result<(), Refusal> {
+    match kind {
+        ExchangeKind::Headers => headers::check(&binding.arguments),
+        _ => Ok(()),
     }
 }
 

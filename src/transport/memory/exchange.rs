@@ -2,6 +2,7 @@
 
 use super::binding::{Bound, Compared, Destination};
 use super::refusal::{self, inequivalent, unsupported, Refusal};
+use crate::message::Table;
 use crate::topology::{Binding, Exchange, ExchangeKind};
 
 /// A declared exchange with its bindings.
@@ -13,7 +14,7 @@ pub(super) struct Exchanging {
 impl Exchanging {
     pub fn new(declared: Exchange) -> Result<Self, Refusal> {
         match &declared.kind {
-            ExchangeKind::Direct | ExchangeKind::Fanout | ExchangeKind::Topic => {}
+            ExchangeKind::Direct | ExchangeKind::Fanout | ExchangeKind::Topic | ExchangeKind::Headers => {}
             other => {
                 let kind = other.as_str();
                 return Err(unsupported(format!("the memory broker does not model exchanges of the type `{kind}`")));
@@ -52,9 +53,9 @@ impl Exchanging {
         self.declared.auto_delete && self.bindings.is_empty() && before > 0
     }
 
-    /// Where a message with these keys goes from here, perhaps to the same place by several bindings.
-    pub fn destinations(&self, keys: &[&str]) -> Vec<&Destination> {
-        let compared = Compared::of(&self.declared.kind, keys);
+    /// Where a message with these keys and headers goes from here, perhaps to the same place by several bindings.
+    pub fn destinations(&self, keys: &[&str], headers: &Table) -> Vec<&Destination> {
+        let compared = Compared::of(&self.declared.kind, keys, headers);
         let met = self.bindings.iter().filter(|bound| compared.meets(bound));
         met.map(|bound| &bound.destination).collect()
     }

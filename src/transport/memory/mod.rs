@@ -2,8 +2,8 @@
 //!
 //! `broker` is what users and tests hold, `connection` what the worker sees of it. Behind one mutex lies [`state::State`],
 //! with one concern a file: `declare` (exchanges, queues), `bind` (what leads where), `route` (publishing and
-//! dead-lettering), `deliver` (consumers and settlements), `expire` (time). `arguments`, `exchange` (over `binding`),
-//! `queue`, `unsettled` and `x_death` decide without knowing of each other. Where a rule is RabbitMQ's own, it is that of RabbitMQ 3.10.
+//! dead-lettering), `deliver` (consumers and settlements), `expire` (time). `arguments`, `exchange` (over `binding`, over
+//! `headers`), `queue`, `unsettled` and `x_death` decide without knowing of each other. Where a rule is RabbitMQ's own, it is that of RabbitMQ 3.10.
 
 mod arguments;
 mod bind;
@@ -16,6 +16,7 @@ mod deliver;
 mod drain;
 mod exchange;
 mod expire;
+mod headers;
 mod outlet;
 mod queue;
 mod refusal;

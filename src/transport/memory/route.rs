@@ -112,8 +112,9 @@ impl State {
 
     /// The queues that a message goes to from the exchange it names, each once; none if that does not exist.
     pub fn targets_of(&self, parts: &Parts) -> Vec<u64> {
-        let copies = parts.properties.headers.iter().flat_map(x_death::copies);
-        let keys: Vec<&str> = std::iter::once(parts.routing_key.as_str()).chain(copies).collect();
+        let no_headers = Table::new();
+        let headers = parts.properties.headers.as_ref().unwrap_or(&no_headers);
+        let keys: Vec<&str> = std::iter::once(parts.routing_key.as_str()).chain(x_death::copies(headers)).collect();
         let mut targets = Vec::new();
         if parts.exchange.is_empty() {
             for queue in keys.iter().filter_map(|key| self.names.get(*key)) {
@@ -125,7 +126,7 @@ impl State {
         let mut walked = 0;
         while let Some(exchange) = reached.get(walked) {
             walked += 1;
-            let destinations = self.exchanges.get(*exchange).map(|exchange| exchange.destinations(&keys));
+            let destinations = self.exchanges.get(*exchange).map(|exchange| exchange.destinations(&keys, headers));
             for destination in destinations.into_iter().flatten() {
                 match destination {
                     Destination::Queue(queue) => push_new(&mut targets, *queue),

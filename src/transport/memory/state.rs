@@ -71,7 +71,13 @@ pub(super) struct Dead {
 impl State {
     pub fn new(clock: Clock, timer: Timer) -> Self {
         let mut exchanges = BTreeMap::new();
-        for exchange in [Exchange::direct("amq.direct"), Exchange::topic("amq.topic"), Exchange::fanout("amq.fanout")] {
+        for exchange in [
+            Exchange::direct("amq.direct"),
+            Exchange::fanout("amq.fanout"),
+            Exchange::topic("amq.topic"),
+            Exchange::headers("amq.headers"),
+            Exchange::headers("amq.match"),
+        ] {
             let name = exchange.name.clone();
             exchanges.insert(name, Exchanging::new(exchange).expect("these kinds are modelled"));
         }

@@ -6,7 +6,7 @@ use super::{outlet, source, MemoryBroker};
 use crate::clock::Clock;
 use crate::error::Fault;
 use crate::message::{Delivery, Properties, Publication, Table, Value};
-use crate::topology::{Binding, Exchange, Queue, Topology};
+use crate::topology::{Binding, Exchange, ExchangeKind, Queue, Topology};
 use crate::transport::{Incoming, Outlet, Settle, Source, Subscription, Taken, Transport};
 use std::time::Duration;
 

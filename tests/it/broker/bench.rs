@@ -174,6 +174,11 @@ pub fn death(count: i64, reason: &str, queue: &str, exchange: &str, routing_keys
     ])
 }
 
+/// RabbitMQ 4 differs from 3.10 in a few ways, each written down where it shows.
+pub fn is_rabbitmq_4(bench: &Bench) -> bool {
+    bench.connection.server().starts_with("RabbitMQ 4")
+}
+
 /// Refused, and the reason has these words in it.
 #[track_caller]
 pub fn assert_refused<T: Debug>(result: Result<T, Error>, expected: Fault, words: &str) {

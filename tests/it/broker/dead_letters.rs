@@ -1,6 +1,6 @@
 //! Where a message goes that no consumer wants, and what it tells of its death (<https://www.rabbitmq.com/docs/dlx>).
 
-use super::bench::{death, deaths, next, text, Bench};
+use super::bench::{death, deaths, is_rabbitmq_4, next, text, Bench};
 use bootstep::{Exchange, Properties, Publication, Value};
 use std::time::Duration;
 
@@ -56,11 +56,6 @@ fn a_rejected_message_tells_of_its_death(bench: &Bench) {
     assert_eq!(message.properties().delivery_mode, Some(2));
     // 4.0 says of a dead letter on a quorum queue that it was delivered before; 3.10 and classic queues do not.
     assert!(!message.is_redelivered() || is_rabbitmq_4(bench));
-}
-
-/// RabbitMQ 4.0 differs from 3.10 in a few ways, each written down where it shows.
-fn is_rabbitmq_4(bench: &Bench) -> bool {
-    bench.connection.server().starts_with("RabbitMQ 4")
 }
 
 fn a_dead_letter_keeps_its_key_unless_the_queue_names_one(bench: &Bench) {

@@ -47,8 +47,13 @@ fn what_is_not_modelled_or_makes_no_sense_is_refused() {
     check_refused(other(), Queue::existing("q"), Fault::NotFound, "NOT_FOUND - no queue 'q' in vhost '/'");
     check_refused(other(), Queue::new("amq.q"), Fault::AccessRefused, "reserved prefix 'amq.*'");
     check_refused(other(), q().bind("gone", "k"), Fault::NotFound, "NOT_FOUND - no exchange 'gone' in vhost '/'");
-    let error = MemoryBroker::new().declare_exchange(&Exchange::headers("x")).unwrap_err();
-    assert_eq!(error.fault(), Fault::Unsupported);
+    for (exchange, text) in [
+        (Exchange::new("x", ExchangeKind::Other("x-random".into())), "does not model exchanges of the type `x-random`"),
+        (Exchange::direct("x").argument("x-spread", 2), "does not model the exchange argument `x-spread`"),
+    ] {
+        let error = MemoryBroker::new().declare_exchange(&exchange).unwrap_err();
+        assert_eq!((error.fault(), error.to_string().contains(text)), (Fault::Unsupported, true), "{error}");
+    }
 }
 
 #[test]
