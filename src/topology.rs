@@ -37,9 +37,9 @@ impl ExchangeKind {
 /// ```
 /// use bootstep::Exchange;
 ///
-/// // Takes what the exchange `shop` gets under keys such as `order.paid`.
-/// let orders = Exchange::topic("orders").bind("shop", "order.#");
-/// assert_eq!(orders.bindings[0].exchange, "shop");
+/// // Takes what the exchange `shop` gets under keys such as `order.paid`; what it routes nowhere goes to `unrouted`.
+/// let orders = Exchange::topic("orders").bind("shop", "order.#").alternate("unrouted");
+/// assert_eq!(orders.arguments["alternate-exchange"].as_str(), Some("unrouted"));
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -129,6 +129,11 @@ impl Exchange {
     pub fn bound(mut self, binding: Binding) -> Self {
         self.bindings.push(binding);
         self
+    }
+
+    /// What this routes nowhere goes to that exchange (`alternate-exchange`, <https://www.rabbitmq.com/docs/ae>).
+    pub fn alternate(self, exchange: impl Into<String>) -> Self {
+        self.argument("alternate-exchange", exchange.into())
     }
 
     /// This sets an argument.

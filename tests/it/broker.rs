@@ -36,6 +36,7 @@ macro_rules! quorum_cases {
     };
 }
 
+mod alternates;
 mod bodies;
 mod carrying;
 mod classic;

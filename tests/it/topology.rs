@@ -49,7 +49,7 @@ fn an_exchange_is_bound_at_boot_to_one_that_is_declared_after_it(stage: &Stage) 
     });
     let mut worker = Worker::new(stage.broker.clone());
     // The consumer's exchanges come first, and one of them needs what the step is given.
-    let declare = bootstep::steps::DeclareDeadLetters::default().exchange(Exchange::fanout("shop"));
+    let declare = bootstep::steps::DeclareDeadLetters::default().exchange(Exchange::fanout("shop").alternate("rest"));
     let consumer = consumer.exchange(Exchange::direct("orders").bind("shop", ""));
     worker.steps.replace(declare).add(consumer);
     let running = worker.start().unwrap();

@@ -23,6 +23,8 @@ impl State {
             None => {
                 check_name("exchange", &exchange.name)?;
                 self.exchanges.insert(exchange.name.clone(), Exchanging::new(exchange.clone())?);
+                // Its alternate exchange may take what was held.
+                self.try_held_again();
                 Ok(())
             }
         }

@@ -1,29 +1,47 @@
-//! An exchange: what is bound to it, and where a message goes from here.
+//! An exchange: what is bound to it, where a message goes from here, and what its arguments mean.
 
 use super::binding::{Bound, Compared, Destination};
-use super::refusal::{self, inequivalent, unsupported, Refusal};
-use crate::message::Table;
+use super::refusal::{self, inequivalent, precondition, type_name, unsupported, Refusal};
+use crate::message::{Table, Value};
 use crate::topology::{Binding, Exchange, ExchangeKind};
+
+/// Where a message goes that an exchange routes nowhere.
+const ALTERNATE: &str = "alternate-exchange";
 
 /// A declared exchange with its bindings.
 pub(super) struct Exchanging {
     pub declared: Exchange,
+    alternate: Option<Destination>,
     bindings: Vec<Bound>,
 }
 
 impl Exchanging {
-    pub fn new(declared: Exchange) -> Result<Self, Refusal> {
-        match &declared.kind {
+    /// Refuses a kind or an argument that is not modelled.
+    fn check_modelled(exchange: &Exchange) -> Result<(), Refusal> {
+        match &exchange.kind {
             ExchangeKind::Direct | ExchangeKind::Fanout | ExchangeKind::Topic | ExchangeKind::Headers => {}
             other => {
                 let kind = other.as_str();
                 return Err(unsupported(format!("the memory broker does not model exchanges of the type `{kind}`")));
             }
         }
-        if let Some(name) = declared.arguments.keys().next() {
-            return Err(unsupported(format!("the memory broker does not model the exchange argument `{name}`")));
+        match exchange.arguments.keys().find(|name| *name != ALTERNATE) {
+            Some(name) => Err(unsupported(format!("the memory broker does not model the exchange argument `{name}`"))),
+            None => Ok(()),
         }
-        Ok(Exchanging { declared, bindings: Vec::new() })
+    }
+
+    pub fn new(declared: Exchange) -> Result<Self, Refusal> {
+        Exchanging::check_modelled(&declared)?;
+        let alternate = match declared.arguments.get(ALTERNATE) {
+            None => None,
+            Some(Value::Text(name)) => Some(Destination::Exchange(name.clone())),
+            Some(other) => {
+                let (kind, whom) = (type_name(other), refusal::exchange(&declared.name));
+                return Err(precondition(format!("invalid type '{kind}' for arg '{ALTERNATE}' in {whom}")));
+            }
+        };
+        Ok(Exchanging { declared, alternate, bindings: Vec::new() })
     }
 
     /// Binding twice is binding once.
@@ -53,11 +71,16 @@ impl Exchanging {
         self.declared.auto_delete && self.bindings.is_empty() && before > 0
     }
 
-    /// Where a message with these keys and headers goes from here, perhaps to the same place by several bindings.
+    /// Where a message with these keys and headers goes from here, perhaps to the same place by several bindings; if none
+    /// takes it, to the alternate exchange.
     pub fn destinations(&self, keys: &[&str], headers: &Table) -> Vec<&Destination> {
         let compared = Compared::of(&self.declared.kind, keys, headers);
         let met = self.bindings.iter().filter(|bound| compared.meets(bound));
-        met.map(|bound| &bound.destination).collect()
+        let destinations: Vec<&Destination> = met.map(|bound| &bound.destination).collect();
+        match destinations.is_empty() {
+            true => self.alternate.iter().collect(),
+            false => destinations,
+        }
     }
 
     /// Refuses a declaration that does not say the same as the one that made the exchange.
