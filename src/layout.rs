@@ -3,12 +3,15 @@
 //! This is the `levels` layout: a queue per delay, whose messages all wait equally long, because RabbitMQ expires messages at
 //! the head of a queue only (<https://www.rabbitmq.com/docs/ttl#per-message-ttl-caveats>).
 
+mod arrival;
+
 use crate::delivered::{headers, Message};
 use crate::limits::{obstacle, FRAME_MAX};
 use crate::message::{Publication, Table, Value};
 use crate::outcome::cut;
 use crate::retry::RetryPolicy;
-use crate::topology::{Binding, Exchange, ExchangeKind, Queue, Topology};
+use crate::topology::{Queue, Topology};
+use arrival::dead_letters_arrive;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Full at this many messages: then the broker refuses more, and the originals stay where they are.
@@ -126,52 +129,6 @@ impl Layout {
     /// The message as it stands in the dead letters.
     pub fn dead(&self, message: &Message, reason: &str) -> Publication {
         fitted(moved(message, self.dead_name(), reason), message).unwrap_or_else(|| bare(message, self.dead_name()))
-    }
-}
-
-/// Whether what this queue dead-letters is sure to arrive: exchange and a queue that it routes every dead letter to are declared
-/// here. The broker dead-letters without a word, so what is not certain is published and confirmed instead.
-fn dead_letters_arrive(queue: &Queue, declared: &Topology) -> bool {
-    let Some(exchange) = queue.dead_letter_exchange().filter(|_| !queue.passive) else { return false };
-    let key = queue.arguments.get("x-dead-letter-routing-key").and_then(Value::as_str);
-    let routes = |target: &Queue| match exchange {
-        "" => Some(target.name.as_str()) == key,
-        _ => target.bindings.iter().any(|binding| binding.exchange == exchange && takes(binding, key, declared)),
-    };
-    // What dead-letters to itself, among others, would come again and again.
-    let comes_back = queue.bindings.iter().any(|binding| binding.exchange == exchange && may_take(binding, key, declared));
-    !comes_back && declared.queues.iter().any(|target| target.name != queue.name && routes(target) && keeps(target))
-}
-
-/// Whether a queue is known to hold whatever it is given: a full one would drop it, or refuse it unheard, and one that others may
-/// have declared, or that the broker deletes by itself, may not be what it is said to be here.
-fn keeps(target: &Queue) -> bool {
-    let bounded = ["x-max-length", "x-max-length-bytes", "x-expires"];
-    let lasts = target.durable && !target.passive && !target.auto_delete && !target.exclusive;
-    lasts && !bounded.iter().any(|name| target.arguments.contains_key(*name))
-}
-
-/// Whether a binding takes whatever has this key; without one of its own, a dead letter keeps the message's, which is unknown.
-fn takes(binding: &Binding, key: Option<&str>, declared: &Topology) -> bool {
-    let declares = |exchange: &&Exchange| exchange.name == binding.exchange && !exchange.passive && !exchange.auto_delete;
-    let exchange = declared.exchanges.iter().find(declares);
-    match exchange.map(|exchange| &exchange.kind) {
-        Some(ExchangeKind::Fanout) => true,
-        Some(ExchangeKind::Direct) => Some(binding.routing_key.as_str()) == key,
-        Some(ExchangeKind::Topic) => {
-            binding.routing_key == "#" || key.is_some_and(|key| binding.routing_key == key && !key.contains(['*', '#']))
-        }
-        // By headers, or by a plugin's rules: the message decides.
-        _ => false,
-    }
-}
-
-/// Whether a binding could take what has this key, as far as one can tell.
-fn may_take(binding: &Binding, key: Option<&str>, declared: &Topology) -> bool {
-    let exchange = declared.exchanges.iter().find(|exchange| exchange.name == binding.exchange && !exchange.passive);
-    match (exchange.map(|exchange| &exchange.kind), key) {
-        (Some(ExchangeKind::Direct), Some(key)) => binding.routing_key == key,
-        _ => true,
     }
 }
 

@@ -8,6 +8,7 @@ crate::on_both!(
     only_accepted_content_types_are_handled,
     text_in_an_unknown_encoding_is_not_misread,
     a_declared_dead_letter_exchange_gets_what_is_rejected,
+    a_dead_letter_exchange_that_passes_on_to_another_is_trusted_unless_that_leads_back,
     a_dead_letter_exchange_of_somebody_else_is_not_trusted,
     a_dead_letter_exchange_that_may_not_take_all_is_not_trusted,
     the_consumer_may_decide_about_what_it_cannot_decode,
@@ -122,6 +123,25 @@ fn a_declared_dead_letter_exchange_gets_what_is_rejected(stage: &Stage) {
     let Value::Table(death) = &deaths[0] else { panic!("{deaths:?}") };
     assert_eq!((death["reason"].as_str(), death["queue"].as_str()), (Some("rejected"), Some("fruit")));
     assert_eq!(dead[0].body(), b"rotten apple");
+}
+
+fn a_dead_letter_exchange_that_passes_on_to_another_is_trusted_unless_that_leads_back(stage: &Stage) {
+    let declare = bootstep::steps::DeclareDeadLetters::default()
+        .exchange(Exchange::fanout("vault").bind("graveyard", "rotten"))
+        .exchange(Exchange::fanout("compost").bind("vault", "any"))
+        .queue(Queue::new("morgue").bind("vault", ""));
+    let dying = |name: &str| Queue::new(name).dead_letter_to("graveyard", "rotten");
+    let mut worker = bootstep::Worker::new(stage.broker.clone());
+    let fruit = json(dying("fruit")).exchange(Exchange::direct("graveyard"));
+    worker.steps.replace(declare).add(fruit).add(json(dying("round").bind("compost", "")));
+    let running = worker.start().unwrap();
+    stage.publish("round", &["rotten pear"]);
+    assert_dead(&stage.take("round.dead", 1)[0], b"rotten pear", "not the JSON");
+    stage.publish("fruit", &["rotten apple"]);
+    assert_eq!(stage.take("morgue", 1)[0].body(), b"rotten apple");
+    // The second queue got it as well, and keeps it apart.
+    assert_eq!(stage.take("round.dead", 1)[0].body(), b"rotten apple");
+    assert_eq!(running.stop(), 0);
 }
 
 fn a_dead_letter_exchange_of_somebody_else_is_not_trusted(stage: &Stage) {
