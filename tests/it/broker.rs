@@ -41,6 +41,7 @@ mod bodies;
 mod carrying;
 mod classic;
 mod consuming;
+mod copies;
 mod dead_letters;
 mod declaring;
 mod exchange_bindings;

@@ -1,7 +1,9 @@
 //! The broker as its user holds it: declare, publish, look, turn the clock, cut the line.
 
 use super::connection::MemoryConnection;
+use super::copies;
 use super::expire::Timer;
+use super::queue::Entry;
 use super::refusal::{self, Refusal};
 use super::route;
 use super::state::State;
@@ -189,7 +191,8 @@ impl MemoryBroker {
         self.core.with(|state| {
             state.expire_due();
             let Some(queue) = state.names.get(queue).and_then(|id| state.queues.get(id)) else { return Vec::new() };
-            queue.ready.iter().map(|entry| publication_of(&entry.delivered_parts(queue.policy.is_quorum))).collect()
+            let delivered = |entry: &Entry| copies::without_blind(entry.delivered_parts(queue.policy.is_quorum));
+            queue.ready.iter().map(|entry| publication_of(&delivered(entry))).collect()
         })
     }
 

@@ -1,5 +1,6 @@
 //! Consumers: who gets the next message, what a settlement does, and what goes back when a channel ends.
 
+use super::copies;
 use super::queue::Entry;
 use super::refusal::{self, Refusal};
 use super::state::{Consuming, Dead, State};
@@ -16,7 +17,7 @@ impl Consuming {
 
     pub fn deliver(&mut self, entry: Entry) {
         let redelivered = entry.returns > 0;
-        let parts = entry.delivered_parts(self.is_quorum);
+        let parts = copies::without_blind(entry.delivered_parts(self.is_quorum));
         let tag = self.unsettled.keep(entry);
         // Whoever consumed may be on its way out: then the end of its channel puts the message back.
         let _ = self.sender.send(Incoming::Delivery(Delivery { tag, redelivered, parts, flaw: None }));

@@ -11,6 +11,7 @@ mod binding;
 mod broker;
 mod connection;
 pub(crate) use connection::MemoryConnection;
+mod copies;
 mod declare;
 mod deliver;
 mod drain;

@@ -2,10 +2,11 @@
 
 use super::arguments::Overflow;
 use super::binding::Destination;
+use super::copies;
 use super::refusal::{self, Refusal};
 use super::state::{Dead, State};
 use super::x_death::{self, Reason};
-use crate::message::{Parts, Properties, Publication, Table, Value};
+use crate::message::{Parts, Properties, Publication, Table};
 use crate::transport::Taken;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +32,7 @@ pub(super) fn check(publication: &Publication) -> Result<Checked, Refusal> {
     }
     let expiration = expiration_of(properties)?;
     if let Some(headers) = &properties.headers {
-        check_headers(headers)?;
+        copies::check(headers)?;
     }
     let parts = Parts {
         exchange: publication.exchange.clone(),
@@ -40,20 +41,6 @@ pub(super) fn check(publication: &Publication) -> Result<Checked, Refusal> {
         body: publication.body.clone(),
     };
     Ok(Checked { parts: Arc::new(parts), expiration, mandatory: publication.mandatory })
-}
-
-fn check_headers(headers: &Table) -> Result<(), Refusal> {
-    if headers.contains_key("BCC") {
-        return Err(refusal::unsupported("the memory broker does not model the header `BCC`"));
-    }
-    match headers.get("CC") {
-        None => Ok(()),
-        Some(Value::Array(copies)) if copies.iter().all(|copy| copy.as_str().is_some()) => Ok(()),
-        Some(other) => {
-            let kind = refusal::type_name(other);
-            Err(refusal::precondition(format!("invalid header 'CC': {{unacceptable_type_in_header,{kind}}}")))
-        }
-    }
 }
 
 fn expiration_of(properties: &Properties) -> Result<Option<Duration>, Refusal> {
@@ -114,7 +101,7 @@ impl State {
     pub fn targets_of(&self, parts: &Parts) -> Vec<u64> {
         let no_headers = Table::new();
         let headers = parts.properties.headers.as_ref().unwrap_or(&no_headers);
-        let keys: Vec<&str> = std::iter::once(parts.routing_key.as_str()).chain(x_death::copies(headers)).collect();
+        let keys = copies::keys(parts);
         let mut targets = Vec::new();
         if parts.exchange.is_empty() {
             for queue in keys.iter().filter_map(|key| self.names.get(*key)) {

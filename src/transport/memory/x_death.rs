@@ -1,6 +1,7 @@
 //! The headers of a dead letter: why a message left which queue, how often (<https://www.rabbitmq.com/docs/dlx#effects>).
 
 use super::arguments::DeadLetter;
+use super::copies;
 use crate::message::{Parts, Properties, Table, Value};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -32,7 +33,7 @@ pub(super) fn dead_lettered(parts: &Parts, queue: &str, reason: Reason, letter: 
         headers.entry(format!("x-first-death-{name}")).or_insert_with(|| value.into());
     }
     if letter.routing_key.is_some() {
-        headers.remove("CC");
+        copies::forget(&mut headers);
     }
     // Taken off, or the message would expire in the queue of the dead as well.
     properties.expiration = None;
@@ -42,7 +43,7 @@ pub(super) fn dead_lettered(parts: &Parts, queue: &str, reason: Reason, letter: 
 }
 
 fn event(parts: &Parts, queue: &str, reason: Reason, headers: &Table) -> Table {
-    let keys = std::iter::once(parts.routing_key.as_str()).chain(copies(headers));
+    let keys = std::iter::once(parts.routing_key.as_str()).chain(copies::open(headers));
     let mut event = Table::from([
         ("count".into(), Value::I64(1)),
         ("reason".into(), reason.as_str().into()),
@@ -92,15 +93,6 @@ pub(super) fn is_cycle(properties: &Properties, queue: &str) -> bool {
     };
     let Some(last_time) = deaths.iter().position(|death| says(death, "queue", queue)) else { return false };
     !deaths[..=last_time].iter().any(|death| says(death, "reason", "rejected"))
-}
-
-/// The further routing keys that a publisher gave in the header `CC`.
-pub(super) fn copies(headers: &Table) -> impl Iterator<Item = &str> {
-    let copies = match headers.get("CC") {
-        Some(Value::Array(copies)) => copies.as_slice(),
-        _ => &[],
-    };
-    copies.iter().filter_map(Value::as_str)
 }
 
 fn seconds_since_1970() -> u64 {

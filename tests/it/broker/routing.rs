@@ -1,7 +1,7 @@
 //! Which queues a message goes to.
 
 use super::bench::{assert_fault, texts, Bench, SOON};
-use bootstep::{Binding, Exchange, Fault, Properties, Publication, Queue, Value};
+use bootstep::{Binding, Exchange, Fault, Publication, Queue};
 
 cases![
     the_default_exchange_routes_to_the_queue_that_the_key_names,
@@ -15,7 +15,6 @@ cases![
     binding_what_does_not_exist_is_not_found,
     taking_away_what_does_not_exist_changes_nothing,
     a_deleted_exchange_takes_its_bindings_along,
-    the_header_cc_routes_to_further_queues,
     an_internal_exchange_takes_nothing_from_a_client,
 ];
 
@@ -144,18 +143,6 @@ fn a_deleted_exchange_takes_its_bindings_along(bench: &Bench) {
     bench.exchange(|_| Exchange::fanout(&exchange));
     bench.publish(Publication::new(&exchange, "", "unbound"));
     bench.assert_holds(&queue, &[]);
-}
-
-fn the_header_cc_routes_to_further_queues(bench: &Bench) {
-    let (first, second) = (bench.declare(bench.queue()), bench.declare(bench.queue()));
-    // The first queue is named twice, and still gets one copy.
-    let copies = Value::Array(vec![second.as_str().into(), first.as_str().into()]);
-    let properties = Properties::persistent("text/plain").header("CC", copies.clone());
-    bench.publish(Publication::new("", &first, "both").with(properties));
-
-    bench.assert_holds(&first, &["both"]);
-    let copy = bench.take_one(&second);
-    assert_eq!((copy.routing_key(), copy.header("CC")), (first.as_str(), Some(&copies)));
 }
 
 fn an_internal_exchange_takes_nothing_from_a_client(bench: &Bench) {
