@@ -51,4 +51,5 @@ mod lifetime;
 mod limits;
 mod publishing;
 mod quorum;
+mod refusals;
 mod routing;

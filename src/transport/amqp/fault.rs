@@ -46,6 +46,10 @@ pub(super) fn ended(theirs: &Theirs) -> Error {
 
 fn sort(theirs: &Theirs) -> (Fault, String) {
     match theirs {
+        // RabbitMQ 3.10 closes the connection with 503 for it; 4.0 closes the channel with 406, as for arguments that differ.
+        Theirs::ServerClosedChannel { code: 406, message, .. } if message.contains("unknown exchange type") => {
+            (Fault::Unsupported, message.clone())
+        }
         Theirs::ServerClosedChannel { code, message, .. } => (by_code(*code), message.clone()),
         Theirs::ServerClosedConnection { code, message } => {
             let fault = if matches!(code, 503 | 540 | 501) { Fault::Unsupported } else { Fault::Lost };

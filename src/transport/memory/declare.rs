@@ -13,12 +13,13 @@ use crate::transport::{Incoming, QueueStatus};
 impl State {
     pub fn declare_exchange(&mut self, exchange: &Exchange) -> Result<(), Refusal> {
         if !exchange.passive {
-            refuse_default(&exchange.name)?;
+            // Told even where something else is wrong as well.
+            Exchanging::check_modelled(exchange)?;
         }
+        refuse_default(&exchange.name)?;
         match self.exchanges.get(&exchange.name) {
             Some(_) if exchange.passive => Ok(()),
             Some(current) => current.assert_same(exchange),
-            None if exchange.passive && exchange.name.is_empty() => Ok(()),
             None if exchange.passive => Err(refusal::no_exchange(&exchange.name)),
             None => {
                 check_name("exchange", &exchange.name)?;
@@ -92,7 +93,10 @@ impl State {
 
     pub fn delete_exchange(&mut self, exchange: &str) -> Result<(), Refusal> {
         refuse_default(exchange)?;
-        check_name("exchange", exchange)?;
+        if exchange.starts_with("amq.") {
+            let text = format!("deletion of system {} not allowed", refusal::exchange(exchange));
+            return Err(refusal::access(text));
+        }
         self.remove_exchange(exchange);
         Ok(())
     }

@@ -17,7 +17,7 @@ pub(super) struct Exchanging {
 
 impl Exchanging {
     /// Refuses a kind or an argument that is not modelled.
-    fn check_modelled(exchange: &Exchange) -> Result<(), Refusal> {
+    pub fn check_modelled(exchange: &Exchange) -> Result<(), Refusal> {
         match &exchange.kind {
             ExchangeKind::Direct | ExchangeKind::Fanout | ExchangeKind::Topic | ExchangeKind::Headers => {}
             other => {
@@ -32,7 +32,6 @@ impl Exchanging {
     }
 
     pub fn new(declared: Exchange) -> Result<Self, Refusal> {
-        Exchanging::check_modelled(&declared)?;
         let alternate = match declared.arguments.get(ALTERNATE) {
             None => None,
             Some(Value::Text(name)) => Some(Destination::Exchange(name.clone())),

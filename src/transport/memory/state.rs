@@ -77,9 +77,10 @@ impl State {
             Exchange::topic("amq.topic"),
             Exchange::headers("amq.headers"),
             Exchange::headers("amq.match"),
+            Exchange::topic("amq.rabbitmq.trace").internal(),
         ] {
             let name = exchange.name.clone();
-            exchanges.insert(name, Exchanging::new(exchange).expect("these kinds are modelled"));
+            exchanges.insert(name, Exchanging::new(exchange).expect("they have no arguments"));
         }
         State {
             clock,

@@ -50,6 +50,8 @@ fn what_is_not_modelled_or_makes_no_sense_is_refused() {
     for (exchange, text) in [
         (Exchange::new("x", ExchangeKind::Other("x-random".into())), "does not model exchanges of the type `x-random`"),
         (Exchange::direct("x").argument("x-spread", 2), "does not model the exchange argument `x-spread`"),
+        // Even where RabbitMQ would name something else first.
+        (Exchange::topic("amq.direct").argument("x-spread", 2), "does not model the exchange argument `x-spread`"),
     ] {
         let error = MemoryBroker::new().declare_exchange(&exchange).unwrap_err();
         assert_eq!((error.fault(), error.to_string().contains(text)), (Fault::Unsupported, true), "{error}");
