@@ -62,6 +62,8 @@ impl Broker {
     /// |---|---|---|
     /// | `heartbeat` | 10 | seconds; a broker that is silent for two of them is lost; 0 for none |
     /// | `connection_timeout` | 10000 | milliseconds; for each host by itself, everything up to the open connection |
+    /// | `channel_max` | 0 | the most channels on a connection, a consumer needs one; 0 for what the broker grants |
+    /// | `frame_max` | what the broker proposes | bytes, 4096 to 16777216: the largest frame, and so the most that all headers of a message sent from here may have |
     ///
     /// What stands for something else in a URL is written as a percent escape, such as `%2f` for a `/` in a password or in the
     /// name of a virtual host. A password never shows in an error, a log line or a `Debug` output.
@@ -169,6 +171,11 @@ impl Connection {
     /// Where it is open to, and as whom, such as `guest@localhost:5672, virtual host `/``: one of the broker's hosts.
     pub fn place(&self) -> String {
         on_link!(self, link => link.place())
+    }
+
+    /// The largest frame, which all properties and headers of a message have to fit into.
+    pub(crate) fn frame_max(&self) -> u32 {
+        on_link!(self, link => link.frame_max())
     }
 
     /// Whether the broker is RabbitMQ of this major version or later.

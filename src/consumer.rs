@@ -169,13 +169,13 @@ impl Consumer {
         Layout::of(&self.queue, &self.retry, declared)
     }
 
-    pub(crate) fn performance(&self, declared: &Topology) -> Performance {
+    pub(crate) fn performance(&self, declared: &Topology, frame_max: u32) -> Performance {
         Performance {
             handler: self.handler.clone(),
             hooks: self.hooks.clone(),
             accept: self.accept.clone(),
             on_decode_error: self.on_decode_error.clone(),
-            layout: self.layout(declared),
+            layout: self.layout(declared).fitting(frame_max),
         }
     }
 

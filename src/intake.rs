@@ -71,7 +71,7 @@ impl Intake {
         let (ready, answer) = crossbeam_channel::bounded(1);
         let (alive, ended) = crossbeam_channel::bounded(0);
         let mut thread = Thread {
-            performance: Arc::new(consumer.performance(&around.declared)),
+            performance: Arc::new(consumer.performance(&around.declared, around.connection.frame_max())),
             subscription: consumer.subscription(),
             consumer: consumer.clone(),
             around: around.clone(),

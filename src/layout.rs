@@ -23,6 +23,8 @@ pub(crate) struct Layout {
     queue: Queue,
     policy: RetryPolicy,
     rejects: Rejects,
+    /// What a moved message has to fit into.
+    frame_max: u32,
 }
 
 /// How a rejected message gets to its dead letters.
@@ -38,7 +40,12 @@ impl Layout {
     /// `declared` is all that is declared here: only what is ours is trusted to be there.
     pub fn of(queue: &Queue, policy: &RetryPolicy, declared: &Topology) -> Self {
         let rejects = if dead_letters_arrive(queue, declared) { Rejects::ByBroker } else { Rejects::ByPublish };
-        Layout { queue: queue.clone(), policy: policy.clone(), rejects }
+        Layout { queue: queue.clone(), policy: policy.clone(), rejects, frame_max: FRAME_MAX }
+    }
+
+    /// The same where frames are smaller.
+    pub fn fitting(self, frame_max: u32) -> Self {
+        Layout { frame_max, ..self }
     }
 
     /// The queues to declare beside the main one; `quorum_archive` says that the broker can keep a quorum queue from giving
@@ -116,19 +123,42 @@ impl Layout {
         headers.insert(headers::RETRIES.into(), Value::I32(i32::try_from(message.attempt()).unwrap_or(i32::MAX)));
         forget_history(headers);
         // A message with no room for its count would come again for ever: it is archived instead.
-        fitted(moved, message).filter(|moved| has_header(moved, headers::RETRIES))
+        self.fitted(moved, message).filter(|moved| has_header(moved, headers::RETRIES))
     }
 
     /// The message as it is kept for a human.
     pub fn archive(&self, message: &Message, reason: &str) -> Publication {
         let mut moved = moved(message, self.archive_name(), reason);
         forget_history(moved.properties.headers.get_or_insert_default());
-        fitted(moved, message).unwrap_or_else(|| bare(message, self.archive_name()))
+        self.fitted(moved, message).unwrap_or_else(|| self.bare(message, self.archive_name()))
     }
 
     /// The message as it stands in the dead letters.
     pub fn dead(&self, message: &Message, reason: &str) -> Publication {
-        fitted(moved(message, self.dead_name(), reason), message).unwrap_or_else(|| bare(message, self.dead_name()))
+        self.fitted(moved(message, self.dead_name(), reason), message).unwrap_or_else(|| self.bare(message, self.dead_name()))
+    }
+
+    /// The message if it fits into a frame, if need be with less of what the worker adds; what came with it is kept.
+    fn fitted(&self, mut moved: Publication, message: &Message) -> Option<Publication> {
+        if obstacle(&moved, self.frame_max).is_none() {
+            return Some(moved);
+        }
+        let came = |name: &String| message.headers().is_some_and(|headers| headers.contains_key(name));
+        let headers = moved.properties.headers.get_or_insert_default();
+        headers.retain(|name, _| came(name) || name == headers::RETRIES);
+        obstacle(&moved, self.frame_max).is_none().then_some(moved)
+    }
+
+    /// The message as it came, with nothing added: as large as it was, so it fits.
+    fn bare(&self, message: &Message, queue: String) -> Publication {
+        let mut bare = message.parts.addressed_to(&queue);
+        (bare.properties.user_id, bare.properties.expiration) = (None, None);
+        // The publish id that lets a returned message be known needs a little room.
+        bare.mandatory = obstacle(&bare, self.frame_max).is_none();
+        if let Some(headers) = &mut bare.properties.headers {
+            headers.retain(|name, _| name != "CC" && name != "BCC");
+        }
+        bare
     }
 }
 
@@ -164,29 +194,6 @@ fn moved(message: &Message, queue: String, reason: &str) -> Publication {
     headers.insert(headers::QUEUE.into(), message.queue().into());
     headers.insert(headers::REASON.into(), cut(reason).into());
     moved
-}
-
-/// The message if it fits into a frame, if need be with less of what the worker adds; what came with it is kept.
-fn fitted(mut moved: Publication, message: &Message) -> Option<Publication> {
-    if obstacle(&moved, FRAME_MAX).is_none() {
-        return Some(moved);
-    }
-    let came = |name: &String| message.headers().is_some_and(|headers| headers.contains_key(name));
-    let headers = moved.properties.headers.get_or_insert_default();
-    headers.retain(|name, _| came(name) || name == headers::RETRIES);
-    obstacle(&moved, FRAME_MAX).is_none().then_some(moved)
-}
-
-/// The message as it came, with nothing added: as large as it was, so it fits.
-fn bare(message: &Message, queue: String) -> Publication {
-    let mut bare = message.parts.addressed_to(&queue);
-    (bare.properties.user_id, bare.properties.expiration) = (None, None);
-    // The publish id that lets a returned message be known needs a little room.
-    bare.mandatory = obstacle(&bare, FRAME_MAX).is_none();
-    if let Some(headers) = &mut bare.properties.headers {
-        headers.retain(|name, _| name != "CC" && name != "BCC");
-    }
-    bare
 }
 
 fn has_header(publication: &Publication, name: &str) -> bool {

@@ -3,9 +3,11 @@
 
 use crate::message::{Properties, Publication, Table, Value};
 
-/// The largest frame that this end agrees to, which is RabbitMQ's own default; all headers of a message are in one frame
-/// (<https://www.rabbitmq.com/docs/configure>, `frame_max`).
+/// The largest frame, as RabbitMQ proposes it unless told otherwise (<https://www.rabbitmq.com/docs/configure>, `frame_max`).
 pub(crate) const FRAME_MAX: u32 = 131_072;
+
+/// The largest frame that this end agrees to, and that it believes a peer: anything RabbitMQ is sensibly set to.
+pub(crate) const FRAME_LIMIT: u32 = 16 * 1024 * 1024;
 
 /// Tables and arrays in one another, at the most: they are read and written by recursion, on a stack that has an end.
 pub(crate) const DEPTH_MAX: usize = 64;
@@ -19,7 +21,7 @@ pub(crate) const PUBLISH_ID: &str = "x-bootstep-publish-id";
 /// Its name with its length, its type, and an int64.
 const PUBLISH_ID_LENGTH: usize = 1 + PUBLISH_ID.len() + 1 + 8;
 
-/// Why this message cannot be sent in frames of that size, if so.
+/// Why this message cannot be sent in frames of this size, if so: all its headers are in one.
 pub(crate) fn obstacle(publication: &Publication, frame_max: u32) -> Option<String> {
     let properties = &publication.properties;
     let named = [

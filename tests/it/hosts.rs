@@ -3,7 +3,7 @@
 use crate::support::node::{shared_node, Node};
 use crate::support::stage::SOON;
 use crate::support::wait::eventually;
-use bootstep::{Broker, Consumer, Fault, Outcome, Publication, Queue, Worker};
+use bootstep::{Broker, Consumer, Fault, Outcome, Properties, Publication, Queue, Worker};
 use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
@@ -95,4 +95,41 @@ fn a_refused_login_is_final_unless_another_host_may_come_back() {
     let err = connect([&refusing, &format!("amqp://guest:s3cret@{NOBODY}")]);
     assert_eq!(err.fault(), Fault::Unreachable);
     assert!(!format!("{err} {err:?}").contains("s3cret"), "{err}");
+}
+
+#[test]
+fn a_smaller_frame_carries_large_bodies_and_refuses_large_headers() {
+    let broker = Broker::amqp(&format!("{}?frame_max=4096&channel_max=8", shared_node().url())).unwrap();
+    let connection = broker.connect("test").unwrap();
+    let queue = crate::support::vhost::unique("frames");
+    connection.declare_queue(&Queue::new(&*queue)).unwrap();
+    let body: Vec<u8> = (0..100_000_u32).map(|number| (number % 251) as u8).collect();
+    let carries = |length: usize| {
+        let properties = Properties::persistent("text/plain").header("filler", "x".repeat(length));
+        let publication = Publication::new("", &*queue, body.clone()).with(properties);
+        connection.publish(&[publication], SOON)
+    };
+    carries(4_000).unwrap();
+    let refused = carries(4_096).unwrap_err();
+    assert_eq!(refused.fault(), Fault::NotTaken);
+    assert!(refused.to_string().contains("a frame holds 4096"), "{refused}");
+    let arrived = connection.consume(&queue, 1, |inbox| {
+        let letter = inbox.next(SOON).unwrap().unwrap();
+        inbox.ack(letter.tag).unwrap();
+        letter.message.body().to_vec()
+    });
+    assert!(arrived.unwrap() == body);
+    connection.delete_queue(&queue).unwrap();
+}
+
+#[test]
+fn too_few_channels_are_told_by_the_name_of_the_setting() {
+    let broker = Broker::amqp(&format!("{}?channel_max=1", shared_node().url())).unwrap();
+    let connection = broker.connect("test").unwrap();
+    let queue = crate::support::vhost::unique("channels");
+    connection.declare_queue(&Queue::new(&*queue)).unwrap();
+    let nested = connection.consume(&queue, 1, |_| connection.delete_queue(&queue));
+    let err = nested.unwrap().unwrap_err();
+    assert!(err.to_string().contains("`channel_max` is too low"), "{err}");
+    connection.delete_queue(&queue).unwrap();
 }

@@ -5,7 +5,7 @@ use super::deadline::Deadline;
 use super::wire::{Screened, Seen};
 use super::{convert, dial, fault, outlet, source};
 use crate::error::{Error, Fault};
-use crate::limits::{check_name, long_name, FRAME_MAX};
+use crate::limits::{check_name, long_name};
 use crate::message::Table;
 use crate::topology::{Binding, Exchange, ExchangeKind, Queue};
 use crate::transport::{ConsumeVisit, PublishVisit, QueueStatus, Subscription, Transport};
@@ -46,7 +46,7 @@ impl AmqpConnection {
         let (socket, kept) = dial::connect(address, due)?;
         let socket = mio::net::TcpStream::from_stream(socket)
             .map_err(|err| Error::new(Fault::Unreachable, format!("could not use the socket to {address}")).because(err))?;
-        let stream = Screened::new(socket, FRAME_MAX);
+        let stream = Screened::new(socket, settings.frame_max);
         let seen = stream.seen();
         let kept = Arc::new(kept);
         let deadline = Deadline::over(kept.clone());
@@ -54,7 +54,8 @@ impl AmqpConnection {
         let options = ConnectionOptions::default()
             .auth(amiquip::Auth::Plain { username: address.user.clone(), password: address.password.clone() })
             .virtual_host(address.virtual_host.clone())
-            .frame_max(FRAME_MAX)
+            .channel_max(settings.channel_max)
+            .frame_max(settings.frame_max)
             .heartbeat(u16::try_from(settings.heartbeat.as_secs()).unwrap_or(u16::MAX))
             // Ours comes first, and is told apart from a refused login; this one would not be.
             .connection_timeout(Some(left + CALL_LIMIT))
@@ -77,6 +78,11 @@ impl AmqpConnection {
     /// Which of the hosts it is open to, and as whom.
     pub fn place(&self) -> String {
         self.place.clone()
+    }
+
+    /// The largest frame on this connection.
+    pub fn frame_max(&self) -> u32 {
+        self.seen.frame_max()
     }
 
     pub(super) fn blocked(&self) -> &Receiver<ConnectionBlockedNotification> {

@@ -56,7 +56,9 @@ fn sort(theirs: &Theirs) -> (Fault, String) {
             (fault, format!("the broker closed the connection: {code} {message}"))
         }
         Theirs::ClientClosedChannel => (Fault::ChannelClosed, "the channel is closed".into()),
-        Theirs::ExhaustedChannelIds => (Fault::ChannelClosed, "no channel is left on this connection".into()),
+        Theirs::ExhaustedChannelIds => {
+            (Fault::ChannelClosed, "no channel is left on this connection: `channel_max` is too low".into())
+        }
         Theirs::MissedServerHeartbeats => (Fault::Lost, "the broker was silent for two heartbeats".into()),
         Theirs::UnexpectedSocketClose => (Fault::Lost, "the socket was closed".into()),
         Theirs::EventLoopDropped | Theirs::EventLoopClientDropped => (Fault::Lost, "the connection is gone".into()),

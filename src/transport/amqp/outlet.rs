@@ -77,7 +77,7 @@ impl Outlet for AmqpOutlet<'_> {
     }
 
     fn publish(&mut self, publication: &Publication) -> Result<u64, Error> {
-        if let Some(obstacle) = obstacle(publication, self.connection.seen().frame_max()) {
+        if let Some(obstacle) = obstacle(publication, self.connection.frame_max()) {
             return Err(Error::new(Fault::NotTaken, format!("could not publish: {obstacle}")));
         }
         let sequence = self.published + 1;

@@ -2,6 +2,7 @@
 
 use super::address::{decoded, wrong};
 use crate::error::Error;
+use crate::limits::FRAME_LIMIT;
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -12,14 +13,26 @@ pub(crate) struct Settings {
     pub heartbeat: Duration,
     /// For each host: everything up to the open connection.
     pub connection_timeout: Duration,
+    /// 0 leaves it to the broker.
+    pub channel_max: u16,
+    /// The most that is asked for; a broker may grant less.
+    pub frame_max: u32,
 }
 
 /// What is said of a name that is none of these.
-const KNOWN: &str = "`heartbeat` (seconds) and `connection_timeout` (milliseconds)";
+const KNOWN: &str = "`heartbeat` (seconds), `connection_timeout` (milliseconds), `channel_max` and `frame_max` (bytes)";
+
+/// AMQP's smallest (<https://www.rabbitmq.com/resources/specs/amqp0-9-1.pdf>, frame-min-size).
+const FRAME_MIN: u64 = 4096;
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { heartbeat: Duration::from_secs(10), connection_timeout: Duration::from_secs(10) }
+        Settings {
+            heartbeat: Duration::from_secs(10),
+            connection_timeout: Duration::from_secs(10),
+            channel_max: 0,
+            frame_max: FRAME_LIMIT,
+        }
     }
 }
 
@@ -54,6 +67,10 @@ impl Settings {
             "connection_timeout" => {
                 self.connection_timeout = Duration::from_millis(number(1..=3_600_000, " (milliseconds)")?);
             }
+            "channel_max" => self.channel_max = number(0..=65_535, "")? as u16,
+            // No more than RabbitMQ grants unless it is configured to: a larger frame carries larger headers, which the next
+            // client would have to be set up for as well.
+            "frame_max" => self.frame_max = number(FRAME_MIN..=FRAME_LIMIT.into(), " (bytes)")? as u32,
             other => return Err(wrong(format!("`{other}` in the AMQP URL is not known; known are {KNOWN}"))),
         }
         Ok(())
@@ -67,8 +84,8 @@ mod tests {
     #[track_caller]
     fn check(query: &str, expected: &str) {
         let shown = match Settings::parse(query) {
-            Ok(Settings { heartbeat, connection_timeout }) => {
-                format!("{heartbeat:?} {connection_timeout:?}")
+            Ok(Settings { heartbeat, connection_timeout, channel_max, frame_max }) => {
+                format!("{heartbeat:?} {connection_timeout:?} {channel_max} {frame_max}")
             }
             Err(err) => err.to_string(),
         };
@@ -77,13 +94,16 @@ mod tests {
 
     #[test]
     fn every_setting_has_its_bounds_and_its_default() {
-        check("", "10s 10s");
-        check("heartbeat=0&connection_timeout=1", "0ns 1ms");
-        check("&heart%62eat=%33&", "3s 10s");
+        check("", "10s 10s 0 16777216");
+        check("heartbeat=0&connection_timeout=1&channel_max=65535&frame_max=4096", "0ns 1ms 65535 4096");
+        check("&heart%62eat=%33&", "3s 10s 0 16777216");
         check("heartbeat=65536", "`heartbeat` in the AMQP URL is not a whole number from 0 to 65535 (seconds)");
         check("heartbeat=soon", "`heartbeat` in the AMQP URL is not a whole number");
         check("connection_timeout=0", "not a whole number from 1 to 3600000 (milliseconds)");
         check("connection_timeout=18446744073709551616", "not a whole number from 1 to 3600000 (milliseconds)");
+        check("channel_max=-1", "`channel_max` in the AMQP URL is not a whole number from 0 to 65535");
+        check("frame_max=0", "`frame_max` in the AMQP URL is not a whole number from 4096 to 16777216 (bytes)");
+        check("frame_max=16777217", "not a whole number from 4096 to 16777216 (bytes)");
     }
 
     #[test]

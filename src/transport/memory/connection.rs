@@ -5,6 +5,7 @@ use super::refusal::{self, Refusal};
 use super::state::State;
 use super::{outlet, source};
 use crate::error::{Error, Fault};
+use crate::limits::FRAME_MAX;
 use crate::topology::{Binding, Exchange, Queue};
 use crate::transport::{ConsumeVisit, PublishVisit, QueueStatus, Subscription, Transport};
 use std::sync::Arc;
@@ -46,6 +47,11 @@ impl MemoryConnection {
     /// What an operator would see of where it is open to.
     pub fn place(&self) -> String {
         "the memory broker".into()
+    }
+
+    /// Nothing is framed here; a message that fits on RabbitMQ fits.
+    pub fn frame_max(&self) -> u32 {
+        FRAME_MAX
     }
 }
 

@@ -4,6 +4,7 @@ use super::fields::Mend;
 use super::flaws::Seen;
 use super::header::mend_header;
 use super::methods::{mend_method, Meaning};
+use crate::limits::FRAME_LIMIT;
 use crate::message::Value;
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read};
@@ -16,10 +17,6 @@ const METHOD: u8 = 1;
 const HEADER: u8 = 2;
 const BODY: u8 = 3;
 const HEARTBEAT: u8 = 8;
-
-/// Held against what is absurd, not against what was agreed: RabbitMQ sends all headers of a message in one frame, even those
-/// that a publisher with larger frames has sent.
-const FRAME_LIMIT: usize = 16 * 1024 * 1024;
 
 /// What is read at once: many small messages at the price of one call.
 const READ_AT_ONCE: usize = 64 * 1024;
@@ -93,7 +90,9 @@ impl Screen {
                 Some(_) => return Err(self.in_another_language()),
             };
             let Some(size) = self.size_of_next() else { return Ok(()) };
-            if size > FRAME_LIMIT {
+            // Not against what was agreed: RabbitMQ sends all headers of a message in one frame, even those that a publisher with
+            // larger frames has sent.
+            if size > FRAME_LIMIT as usize {
                 return Err(format!("it sent a frame of {size} bytes, and no broker agrees to more than {FRAME_LIMIT}"));
             }
             let start = self.checked + HEAD;
