@@ -123,6 +123,33 @@ fn a_smaller_frame_carries_large_bodies_and_refuses_large_headers() {
 }
 
 #[test]
+fn headers_larger_than_a_frame_of_ours_arrive_and_a_move_that_they_prevent_loses_nothing() {
+    let url = shared_node().url();
+    let queue = crate::support::vhost::unique("large-headers");
+    let connection = Broker::amqp(&url).unwrap().connect("test").unwrap();
+    let broker = Broker::amqp(&format!("{url}?frame_max=4096")).unwrap();
+    let mut worker = Worker::new(broker);
+    let (tell, told) = std::sync::mpsc::sync_channel(100);
+    worker.steps.add(Consumer::new(&*queue, move |body: String, _| {
+        let is_fine = body == "fine";
+        tell.send(body)?;
+        Ok(if is_fine { Outcome::Ack } else { Outcome::reject("not today") })
+    }));
+    let running = worker.start().unwrap();
+    let ready = |queue: &str| connection.declare_queue(&Queue::existing(queue)).unwrap().messages;
+    for body in ["fine", "wrong"] {
+        let properties = Properties::persistent("text/plain").header("filler", "x".repeat(20_000));
+        connection.publish(&[Publication::new("", &*queue, body).with(properties)], SOON).unwrap();
+    }
+    // RabbitMQ sends them in one frame, whatever was agreed; this end could not send such a frame.
+    assert_eq!([told.recv_timeout(SOON).unwrap(), told.recv_timeout(SOON).unwrap()], ["fine", "wrong"]);
+    assert_eq!(running.stop(), 0);
+    eventually("the message that could not be moved is back", SOON, || ready(&queue) == 1);
+    assert_eq!(ready(&format!("{queue}.dead")), 0);
+    connection.delete_queue(&queue).unwrap();
+}
+
+#[test]
 fn too_few_channels_are_told_by_the_name_of_the_setting() {
     let broker = Broker::amqp(&format!("{}?channel_max=1", shared_node().url())).unwrap();
     let connection = broker.connect("test").unwrap();
