@@ -2,8 +2,10 @@
 
 mod inbox;
 mod mismatch;
+mod subscribe;
 
 pub use inbox::Inbox;
+pub use subscribe::Subscribe;
 
 use crate::clock::{later, Clock};
 use crate::delivered::Message;
@@ -270,8 +272,20 @@ impl Connection {
     /// # Errors
     /// When the queue does not exist, or may not be consumed.
     pub fn consume<R>(&self, queue: &str, prefetch: u16, visit: impl FnOnce(&mut Inbox<'_>) -> R) -> Result<R, Error> {
-        let subscription = Subscription { queue: queue.into(), prefetch, exclusive: false, arguments: Default::default() };
-        self.visit(&subscription, inbox::visitor(queue.into(), visit))
+        self.consume_with(queue, &Subscribe::new().prefetch(prefetch), visit)
+    }
+
+    /// The same, with what else a consumer may ask for: a priority, to be alone.
+    ///
+    /// # Errors
+    /// [`Fault::AccessRefused`] when another consumer is in the way.
+    pub fn consume_with<R>(
+        &self,
+        queue: &str,
+        options: &Subscribe,
+        visit: impl FnOnce(&mut Inbox<'_>) -> R,
+    ) -> Result<R, Error> {
+        self.visit(&options.to(queue), inbox::visitor(queue.into(), visit))
     }
 
     /// This closes the connection, at the latest after `within`.

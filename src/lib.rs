@@ -160,7 +160,7 @@ mod transport;
 mod worker;
 
 pub use blueprint::Blueprint;
-pub use broker::{Broker, Connection, Inbox, Letter};
+pub use broker::{Broker, Connection, Inbox, Letter, Subscribe};
 pub use clock::Clock;
 pub use consumer::{declare_around, topology_of, Consumer};
 pub use context::{Context, Reporter};
