@@ -5,7 +5,7 @@ use super::copies;
 use super::expire::Timer;
 use super::queue::Entry;
 use super::refusal::{self, Refusal};
-use super::route;
+use super::route::{self, Publisher};
 use super::state::State;
 use crate::clock::Clock;
 use crate::error::{Error, Fault};
@@ -174,7 +174,7 @@ impl MemoryBroker {
         let whither = format!("publish to `{}` with the routing key `{}`", publication.exchange, publication.routing_key);
         // Whoever calls this wants to know, even if the message says that its publisher does not.
         let checked = route::check(&publication.mandatory());
-        let taken = checked.and_then(|message| self.core.with(|state| state.publish(message)));
+        let taken = checked.and_then(|message| self.core.with(|state| state.publish(message, Publisher::New)));
         match taken.map_err(|refusal| refusal.to(&whither))? {
             Taken::Yes => Ok(()),
             refused => Err(Error::new(Fault::NotTaken, format!("could not {whither}: {}", refused.reason()))),
@@ -192,7 +192,7 @@ impl MemoryBroker {
             state.expire_due();
             let Some(queue) = state.names.get(queue).and_then(|id| state.queues.get(id)) else { return Vec::new() };
             let delivered = |entry: &Entry| copies::without_blind(entry.delivered_parts(queue.policy.is_quorum));
-            queue.ready.iter().map(|entry| publication_of(&delivered(entry))).collect()
+            queue.ready().iter().map(|entry| publication_of(&delivered(entry))).collect()
         })
     }
 

@@ -35,12 +35,18 @@ impl State {
         let id = match self.names.get(&queue.name) {
             None if queue.passive => return Err(refusal::no_queue(&queue.name)),
             None => self.create_queue(queue, connection)?,
+            Some(_) if queue.passive => self.queue_of(&queue.name, connection)?,
             Some(_) => {
+                check_name("queue", &queue.name)?;
                 let id = self.queue_of(&queue.name, connection)?;
-                self.assert_same_queue(queue, id)?;
+                arguments::all_modelled(queue)?;
+                arguments::assert_same(&self.queues[&id].declared, queue)?;
                 id
             }
         };
+        if !self.queues[&id].policy.is_quorum {
+            self.begin_disuse(id);
+        }
         self.pump(id);
         self.bury();
         self.try_held_again();
@@ -50,34 +56,25 @@ impl State {
     fn create_queue(&mut self, queue: &Queue, connection: u64) -> Result<u64, Refusal> {
         let mut declared = queue.clone();
         let id = self.next_id();
-        if queue.name.is_empty() {
-            declared.name = format!("amq.gen-{id}");
-        } else {
-            check_name("queue", &queue.name)?;
+        match queue.name.as_str() {
+            "" if queue.queue_type() == Some("quorum") => {
+                let text = "Cannot declare a server-named queue for type rabbit_quorum_queue";
+                return Err(refusal::precondition(text));
+            }
+            "" => declared.name = format!("amq.gen-{id}"),
+            name => check_name("queue", name)?,
         }
         let policy = arguments::policy_of(&declared)?;
         let owner = queue.exclusive.then_some(connection);
         self.names.insert(declared.name.clone(), id);
         self.queues.insert(id, Queueing::new(declared, policy, owner));
+        self.begin_disuse(id);
         Ok(id)
-    }
-
-    fn assert_same_queue(&self, queue: &Queue, id: u64) -> Result<(), Refusal> {
-        if queue.passive {
-            return Ok(());
-        }
-        // An argument that is not modelled is told as such, even where the other arguments differ as well.
-        arguments::policy_of(queue)?;
-        let current = &self.queues[&id];
-        if queue.exclusive != current.declared.exclusive {
-            return Err(refusal::locked(&queue.name));
-        }
-        arguments::assert_same(&current.declared, queue)
     }
 
     fn status_of(&self, id: u64) -> QueueStatus {
         let queue = &self.queues[&id];
-        QueueStatus { name: queue.name().to_owned(), messages: count(queue.ready.len()), consumers: count(queue.consumers()) }
+        QueueStatus { name: queue.name().to_owned(), messages: count(queue.ready().len()), consumers: count(queue.line.len()) }
     }
 
     pub fn purge(&mut self, queue: &str, connection: u64) -> Result<u32, Refusal> {
@@ -85,8 +82,8 @@ impl State {
         self.pump(id);
         self.bury();
         let queue = self.queues.get_mut(&id).expect("it was found just now, and a dead letter deletes no queue");
-        let purged = count(queue.ready.len());
-        queue.ready.clear();
+        let purged = count(queue.ready().len());
+        queue.clear();
         self.try_held_again();
         Ok(purged)
     }
@@ -116,7 +113,7 @@ impl State {
         let Some(queue) = self.queues.remove(&id) else { return 0 };
         self.names.remove(queue.name());
         self.held.retain(|dead| dead.queue != id);
-        for channel in queue.channels() {
+        for channel in queue.line.channels() {
             if let Some(channel) = self.channels.get_mut(&channel) {
                 channel.is_cancelled = true;
                 // Whoever consumed may be on its way out; then nobody needs to know.
@@ -124,7 +121,7 @@ impl State {
             }
         }
         self.forget_destination(&Destination::Queue(id));
-        count(queue.ready.len())
+        count(queue.ready().len())
     }
 }
 

@@ -1,13 +1,13 @@
-//! Consumers: who gets the next message, what a settlement does, and what goes back when a channel ends.
+//! Consumers: who may be one, and who gets the next message.
 
+use super::checks::Arguments;
 use super::copies;
 use super::queue::Entry;
 use super::refusal::{self, Refusal};
-use super::state::{Consuming, Dead, State};
+use super::state::{Consuming, State};
 use super::unsettled::Unsettled;
-use super::x_death::Reason;
-use crate::message::{Delivery, Table};
-use crate::transport::{Incoming, Settle, Subscription};
+use crate::message::Delivery;
+use crate::transport::{Incoming, Subscription};
 use crossbeam_channel::{unbounded, Receiver};
 
 impl Consuming {
@@ -27,21 +27,22 @@ impl Consuming {
 impl State {
     /// Opens a channel with one consumer on it.
     pub fn consume(&mut self, subscription: &Subscription, connection: u64) -> Result<(u64, Receiver<Incoming>), Refusal> {
-        let priority = priority_of(&subscription.arguments)?;
         let queue = self.queue_of(&subscription.queue, connection)?;
-        let is_taken = self.queues[&queue].channels().any(|other| subscription.exclusive || self.channels[&other].is_exclusive);
-        if is_taken {
-            return Err(refusal::access(format!("queue '{}' in vhost '/' in exclusive use", subscription.queue)));
+        let priority = priority_of(subscription, self.queues[&queue].policy.is_quorum)?;
+        if self.is_in_exclusive_use(queue, subscription) {
+            let whom = refusal::queue_in_full(&subscription.queue);
+            return Err(refusal::access(format!("{whom} in exclusive use")));
         }
         let channel = self.next_id();
         // Bounded by the prefetch, and a word about the end.
         let (sender, receiver) = unbounded();
-        let line = self.queues.get_mut(&queue).expect("`queue_of` found it");
-        line.add_consumer(channel, priority);
+        let consumed = self.queues.get_mut(&queue).expect("`queue_of` found it");
+        consumed.line.join(channel, priority);
+        consumed.expires = None;
         let consuming = Consuming {
             connection,
             queue,
-            is_quorum: line.policy.is_quorum,
+            is_quorum: consumed.policy.is_quorum,
             is_exclusive: subscription.exclusive,
             is_cancelled: false,
             prefetch: usize::from(subscription.prefetch.max(1)),
@@ -54,6 +55,14 @@ impl State {
         Ok((channel, receiver))
     }
 
+    /// A quorum queue knows no exclusive consumers, and one with a single active consumer has no use for them.
+    fn is_in_exclusive_use(&self, queue: u64, subscription: &Subscription) -> bool {
+        let queue = &self.queues[&queue];
+        let is_sole = |other: u64| subscription.exclusive || self.channels[&other].is_exclusive;
+        !queue.policy.is_quorum
+            && (queue.line.channels().any(is_sole) || (subscription.exclusive && queue.policy.is_single_active))
+    }
+
     /// Moves a queue on: what is due dies, and what is ready goes to whoever has room.
     ///
     /// Dead letters are left in `dead`, because moving those on moves other queues; the caller calls `bury`.
@@ -62,131 +71,32 @@ impl State {
             self.expire_head_of(id);
             let State { queues, channels, .. } = self;
             let Some(queue) = queues.get_mut(&id) else { return };
-            if queue.ready.is_empty() {
-                return;
+            if queue.ready().is_empty() {
+                break;
             }
-            let Some(channel) = queue.next_consumer(|channel| channels[&channel].has_room()) else { break };
-            let entry = queue.ready.pop_front().expect("the queue is not empty");
+            let Some(channel) = queue.line.next(|channel| channels[&channel].has_room()) else { break };
+            let entry = queue.pop().expect("the queue is not empty");
             channels.get_mut(&channel).expect("a queue's consumers have channels").deliver(entry);
         }
         if let Some(due) = self.queues.get(&id).and_then(|queue| queue.head_expiry()) {
             self.timer.arm(due);
         }
-    }
-
-    /// Does what the consumer says, or tells why its channel must be closed.
-    pub fn settle(&mut self, channel: u64, settle: Settle) -> Result<(), Refusal> {
-        let Some(consuming) = self.channels.get_mut(&channel) else { return Ok(()) };
-        let queue = consuming.queue;
-        let (Settle::Ack { tag } | Settle::AckUpTo { tag } | Settle::Reject { tag } | Settle::Requeue { tag }) = settle;
-        let unknown = || refusal::precondition(format!("unknown delivery tag {tag}"));
-        if let Settle::AckUpTo { tag } = settle {
-            if !consuming.unsettled.forget_up_to(tag) {
-                return Err(unknown());
-            }
-        } else {
-            let entry = consuming.unsettled.take(tag).ok_or_else(unknown)?;
-            match settle {
-                Settle::Reject { .. } => self.die(queue, entry, Reason::Rejected),
-                Settle::Requeue { .. } => {
-                    // A queue deleted in between takes its messages along.
-                    if let Some(queue) = self.queues.get_mut(&queue) {
-                        queue.take_back(entry);
-                    }
-                    self.drop_heads_over_length(queue);
-                }
-                Settle::Ack { .. } | Settle::AckUpTo { .. } => {}
-            }
-        }
-        self.pump(queue);
-        self.bury();
-        self.try_held_again();
-        Ok(())
-    }
-
-    fn put_back(&mut self, queue: u64, entry: Entry) {
-        // A queue deleted in between takes its messages along.
-        if let Some(queue) = self.queues.get_mut(&queue) {
-            queue.put_back(entry);
-        }
-    }
-
-    /// Notes a message as dead, if its queue wants to know.
-    pub fn die(&mut self, queue: u64, entry: Entry, reason: Reason) {
-        let Some(left) = self.queues.get(&queue) else { return };
-        let Some(letter) = left.policy.dead_letter.clone() else { return };
-        let (name, is_at_least_once) = (left.name().to_owned(), left.policy.is_at_least_once);
-        self.dead.push_back(Dead { entry, reason, queue, name, letter, is_at_least_once, taken_by: Vec::new() });
-    }
-
-    /// Stops deliveries; what was already pushed stays with the consumer until it is settled.
-    pub fn cancel(&mut self, channel: u64) {
-        let Some(consuming) = self.channels.get_mut(&channel) else { return };
-        if consuming.is_cancelled {
-            return;
-        }
-        consuming.is_cancelled = true;
-        // The answer comes after all deliveries, because it goes the same way.
-        let _ = consuming.sender.send(Incoming::CancelDone);
-        let queue = consuming.queue;
-        self.leave_line(queue, channel);
-    }
-
-    fn leave_line(&mut self, queue: u64, channel: u64) {
-        let Some(line) = self.queues.get_mut(&queue) else { return };
-        let before = line.consumers();
-        line.remove_consumer(channel);
-        if before > 0 && line.consumers() == 0 && line.declared.auto_delete {
-            self.remove_queue(queue);
-        }
-    }
-
-    /// Ends a channel, by its own doing or the broker's: whatever is unsettled goes back to where it was.
-    pub fn end_channel(&mut self, channel: u64, last_word: Option<&Refusal>) {
-        let Some(consuming) = self.channels.remove(&channel) else { return };
-        if let Some(last_word) = last_word {
-            let _ = consuming.sender.send(Incoming::Closed(last_word.error()));
-        }
-        let queue = consuming.queue;
-        // Put back before the line is left: with its last consumer an auto-delete queue goes.
-        for entry in consuming.unsettled.into_newest_first() {
-            self.put_back(queue, entry);
-        }
-        self.drop_heads_over_length(queue);
-        self.leave_line(queue, channel);
-        self.pump(queue);
-        self.bury();
-    }
-
-    /// Ends a connection and all that stood on it.
-    pub fn end_connection(&mut self, connection: u64) {
-        if self.connections.remove(&connection).is_none() {
-            return;
-        }
-        self.outlets.retain(|_, outlet| outlet.connection != connection);
-        let ours = self.channels.iter().filter(|(_, channel)| channel.connection == connection);
-        let ours: Vec<u64> = ours.map(|(id, _)| *id).collect();
-        // None may get what another gives back: all leave the line first.
-        for channel in &ours {
-            self.channels.get_mut(channel).expect("it was listed just now").is_cancelled = true;
-        }
-        for channel in ours {
-            self.end_channel(channel, None);
-        }
-        let exclusive = self.queues.iter().filter(|(_, queue)| queue.owner == Some(connection));
-        for queue in exclusive.map(|(id, _)| *id).collect::<Vec<_>>() {
-            self.remove_queue(queue);
-        }
+        self.tell_whether_full(id);
     }
 }
 
-fn priority_of(arguments: &Table) -> Result<i64, Refusal> {
-    if let Some(other) = arguments.keys().find(|name| *name != "x-priority") {
+/// What RabbitMQ checks before it looks at the queue.
+fn priority_of(subscription: &Subscription, is_quorum: bool) -> Result<i64, Refusal> {
+    let Subscription { queue, arguments, .. } = subscription;
+    if let Some(other) = arguments.keys().find(|name| !["x-priority", "x-cancel-on-ha-failover"].contains(&name.as_str())) {
         return Err(refusal::unsupported(format!("the memory broker does not model the consumer argument `{other}`")));
     }
-    let Some(value) = arguments.get("x-priority") else { return Ok(0) };
-    value.as_i64().ok_or_else(|| {
-        let kind = refusal::type_name(value);
-        refusal::precondition(format!("invalid arg 'x-priority' for consumer: {{unacceptable_type,{kind}}}"))
-    })
+    let checked = Arguments::of_consumer(queue, arguments);
+    let priority = checked.integer("x-priority")?.unwrap_or(0);
+    if is_quorum {
+        checked.fit_the_type(&["x-priority"], "quorum")?;
+    } else {
+        checked.flag("x-cancel-on-ha-failover")?;
+    }
+    Ok(priority)
 }

@@ -15,7 +15,7 @@ impl MemoryBroker {
     /// Waits until nothing is deliverable, unacked or unconfirmed, not even after time has passed.
     ///
     /// Whenever the broker is at rest, the clock is turned to the next expiry that sends a message on to a queue with a
-    /// consumer; messages that wait for nobody, as in an archive, do not age by it. With
+    /// consumer; messages that wait for nobody, as in an archive, do not age by it, and no queue goes for want of use. With
     /// [`Clock::system`](crate::Clock::system) it waits for those expiries instead. The deadline is real time in any case.
     ///
     /// # Errors
@@ -61,15 +61,15 @@ fn stuck(deadline: Duration, on: String) -> Error {
 impl State {
     /// Whether nothing is deliverable and nothing unacked.
     fn is_quiescent(&self) -> bool {
-        let is_deliverable = self.queues.values().any(|queue| queue.consumers() > 0 && !queue.ready.is_empty());
+        let is_deliverable = self.queues.values().any(|queue| !queue.line.is_empty() && !queue.ready().is_empty());
         !is_deliverable && self.channels.values().all(|channel| channel.unsettled.len() == 0)
     }
 
     fn what_moves(&self, unread: u64) -> String {
         let mut told = Vec::new();
         for (id, queue) in &self.queues {
-            let (ready, unacked) = (queue.ready.len(), self.unacked_of(*id));
-            if unacked > 0 || (ready > 0 && queue.consumers() > 0) {
+            let (ready, unacked) = (queue.ready().len(), self.unacked_of(*id));
+            if unacked > 0 || (ready > 0 && !queue.line.is_empty()) {
                 told.push(format!("queue `{}` has {ready} ready and {unacked} unacked", queue.name()));
             }
         }
@@ -90,7 +90,9 @@ impl State {
     /// When the next head expires that goes on to a consumer by that.
     fn next_onward_expiry(&self) -> Option<Instant> {
         let onward = self.queues.iter().filter(|(id, queue)| {
-            let head = queue.ready.front().filter(|head| head.expires.is_some());
+            // What goes with its queue before it is due gets nowhere.
+            let is_due = |due: &Instant| queue.expires.is_none_or(|gone| *due <= gone);
+            let head = queue.ready().front().filter(|head| head.expires.as_ref().is_some_and(is_due));
             head.is_some_and(|head| self.leads_to_consumer(**id, &head.parts, &mut Vec::new()))
         });
         onward.filter_map(|(_, queue)| queue.head_expiry()).min()
@@ -106,7 +108,7 @@ impl State {
             let next = &self.queues[&target];
             let is_dropped = x_death::is_cycle(&dead.properties, next.name());
             let moves_on = next.policy.ttl.is_some() && !passed.contains(&target);
-            !is_dropped && (next.consumers() > 0 || (moves_on && self.leads_to_consumer(target, &dead, passed)))
+            !is_dropped && (!next.line.is_empty() || (moves_on && self.leads_to_consumer(target, &dead, passed)))
         })
     }
 }

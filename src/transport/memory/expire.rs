@@ -1,9 +1,10 @@
-//! Time: messages expire at the head of their queue, when an operation looks or when the timer wakes.
+//! Time: messages expire at the head of their queue and queues that nobody uses go, when an operation looks or when the timer
+//! wakes.
 
 use super::broker::Core;
 use super::state::State;
 use super::x_death::Reason;
-use crate::clock::Clock;
+use crate::clock::{later, Clock};
 use crossbeam_channel::{bounded, Receiver, Sender};
 use std::sync::Weak;
 use std::thread;
@@ -12,19 +13,24 @@ use std::time::Instant;
 impl State {
     /// Lets the messages die that are due and stand at the head; those behind a longer-lived one wait, as in RabbitMQ.
     pub fn expire_head_of(&mut self, id: u64) {
-        let mut now = None;
+        self.expire_until(id, None);
+    }
+
+    fn expire_until(&mut self, id: u64, until: Option<Instant>) {
+        let mut now = until;
         while let Some(queue) = self.queues.get_mut(&id) {
             let Some(due) = queue.head_expiry() else { return };
             if due > *now.get_or_insert_with(|| self.clock.now()) {
                 return;
             }
-            let entry = queue.ready.pop_front().expect("a queue with a head is not empty");
+            let entry = queue.pop().expect("a queue with a head is not empty");
             self.die(id, entry, Reason::Expired);
         }
     }
 
-    /// Lets everything die that is due, on all queues, and moves the dead on.
+    /// Lets everything happen that is due, on all queues, and moves the dead on.
     pub fn expire_due(&mut self) {
+        self.expire_queues();
         let expiring = self.queues.iter().filter(|(_, queue)| queue.head_expiry().is_some());
         for queue in expiring.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.pump(queue);
@@ -33,12 +39,42 @@ impl State {
         self.try_held_again();
     }
 
-    pub fn next_expiry(&self) -> Option<Instant> {
-        self.queues.values().filter_map(|queue| queue.head_expiry()).min()
+    /// What was on a queue that goes is no dead letter, unless it was due before.
+    fn expire_queues(&mut self) {
+        let expiring = self.queues.iter().filter_map(|(id, queue)| Some((queue.expires?, *id)));
+        let mut expiring: Vec<(Instant, u64)> = expiring.collect();
+        if expiring.is_empty() {
+            return;
+        }
+        let now = self.clock.now();
+        expiring.retain(|(due, _)| *due <= now);
+        expiring.sort_unstable();
+        for (due, queue) in expiring {
+            self.expire_until(queue, Some(due));
+            self.bury();
+            self.remove_queue(queue);
+        }
+    }
+
+    /// A queue that has no consumer goes when nobody has used it for a while, from now on.
+    pub fn begin_disuse(&mut self, id: u64) {
+        let Some(queue) = self.queues.get_mut(&id) else { return };
+        if let (Some(after), true) = (queue.policy.expires, queue.line.is_empty()) {
+            let due = later(self.clock.now(), after);
+            queue.expires = Some(due);
+            self.timer.arm(due);
+        }
+    }
+
+    /// When the next message or queue is due.
+    fn next_due(&self) -> Option<Instant> {
+        let queues = self.queues.values();
+        let due = queues.flat_map(|queue| [queue.head_expiry(), queue.expires]);
+        due.flatten().min()
     }
 }
 
-/// Wakes a thread when a message is due by the system's clock; a clock turned by hand needs none.
+/// Wakes a thread when something is due by the system's clock; a clock turned by hand needs none.
 pub(super) struct Timer {
     core: Weak<Core>,
     is_needed: bool,
@@ -81,7 +117,7 @@ fn run(core: &Weak<Core>, woken: &Receiver<()>) {
     while let Some(strong) = core.upgrade() {
         let due = strong.with(|state| {
             state.expire_due();
-            state.timer.armed = state.next_expiry();
+            state.timer.armed = state.next_due();
             state.timer.armed
         });
         drop(strong);

@@ -2,13 +2,14 @@
 
 use super::connection::MemoryConnection;
 use super::refusal::{self, Refusal};
-use super::route;
+use super::route::{self, Publisher};
 use super::state::{Confirm, Publishing};
 use crate::error::{Error, Fault};
 use crate::limits::{obstacle, FRAME_MAX};
 use crate::message::Publication;
 use crate::transport::{Outlet, PublishVisit, Taken};
 use crossbeam_channel::{unbounded, Receiver};
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
 pub(super) fn publish<V: PublishVisit>(connection: &MemoryConnection, visit: V) -> Result<V::Output, Error> {
@@ -23,7 +24,7 @@ pub(super) fn open(connection: &MemoryConnection) -> Result<MemoryOutlet<'_>, Er
         || "confirm publishes".into(),
         |state| {
             let channel = state.next_id();
-            state.outlets.insert(channel, Publishing { connection: connection.id, sender });
+            state.outlets.insert(channel, Publishing { connection: connection.id, sender, is_refused_by: HashMap::new() });
             Ok(channel)
         },
     );
@@ -70,7 +71,7 @@ impl Outlet for MemoryOutlet<'_> {
             if !state.outlets.contains_key(&self.channel) {
                 return Err(refusal::lost(&self.connection.name));
             }
-            let taken = state.publish(checked?)?;
+            let taken = state.publish(checked?, Publisher::Channel(self.channel))?;
             // Counted before it is sent, so that it is never read before it is counted.
             core.unread.fetch_add(1, Ordering::SeqCst);
             // The receiver is ours, so it is there.

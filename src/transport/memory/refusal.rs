@@ -71,6 +71,11 @@ pub(super) fn locked(queue: &str) -> Refusal {
     Refusal { fault: Fault::Locked, text }
 }
 
+/// A queue as RabbitMQ names it in its refusals.
+pub(super) fn queue_in_full(name: &str) -> String {
+    format!("queue '{name}' in vhost '/'")
+}
+
 /// `whom` is such as `queue 'orders' in vhost '/'`.
 pub(super) fn inequivalent(argument: &str, whom: &str, received: &str, current: &str) -> Refusal {
     precondition(format!("inequivalent arg '{argument}' for {whom}: received {received} but current is {current}"))

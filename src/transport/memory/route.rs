@@ -1,11 +1,10 @@
 //! Publishing and dead-lettering: which queues a message goes to, and whether they take it.
 
-use super::arguments::Overflow;
 use super::binding::Destination;
+use super::checks::LONGEST_EXPIRY_MS;
 use super::copies;
 use super::refusal::{self, Refusal};
-use super::state::{Dead, State};
-use super::x_death::{self, Reason};
+use super::state::State;
 use crate::message::{Parts, Properties, Publication, Table};
 use crate::transport::Taken;
 use std::sync::Arc;
@@ -13,8 +12,16 @@ use std::time::Duration;
 
 /// The one user that all connections are.
 const USER: &str = "guest";
-/// RabbitMQ knows no bound; this one is 292 million years away, and can still be added to any instant.
-const LONGEST_EXPIRATION_MS: u64 = i64::MAX as u64;
+
+/// Who publishes, as far as a quorum queue tells them apart.
+#[derive(Clone, Copy)]
+pub(super) enum Publisher {
+    Channel(u64),
+    /// Nobody who published to it before.
+    New,
+    /// Somebody who waits for no confirm: dead letters.
+    Unconfirmed,
+}
 
 /// A message that has passed the checks which need no state.
 pub(super) struct Checked {
@@ -59,13 +66,16 @@ fn expiration_of(properties: &Properties) -> Result<Option<Duration>, Refusal> {
         return invalid(format!("{{value_negative,{number}}}"));
     }
     // What is no `u64` has twenty digits or more.
-    let ms = number.trim_start_matches(['-', '+']).parse().unwrap_or(LONGEST_EXPIRATION_MS);
-    Ok(Some(Duration::from_millis(ms.min(LONGEST_EXPIRATION_MS))))
+    let ms = number.trim_start_matches(['-', '+']).parse().unwrap_or(u64::MAX);
+    if ms > LONGEST_EXPIRY_MS {
+        return invalid(format!("{{value_too_large,{}}}", number.trim_start_matches('+')));
+    }
+    Ok(Some(Duration::from_millis(ms)))
 }
 
 impl State {
     /// Puts a message on every queue it is routed to, and answers what its publisher is told.
-    pub fn publish(&mut self, message: Checked) -> Result<Taken, Refusal> {
+    pub fn publish(&mut self, message: Checked, publisher: Publisher) -> Result<Taken, Refusal> {
         let parts = &message.parts;
         let exchange = self.exchanges.get(&parts.exchange);
         if exchange.is_some_and(|exchange| exchange.declared.internal) {
@@ -78,13 +88,13 @@ impl State {
         let taken = if parts.exchange.is_empty() && parts.properties.headers.is_none() {
             match self.names.get(&parts.routing_key) {
                 None => Routed::Nowhere,
-                Some(&queue) => Routed::taken(self.enqueue(queue, message.parts, message.expiration)),
+                Some(&queue) => Routed::taken(self.enqueue(queue, message.parts, message.expiration, publisher)),
             }
         } else {
             let targets = self.targets_of(parts);
             let mut routed = Routed::Nowhere;
             for queue in targets {
-                routed = routed.and(self.enqueue(queue, Arc::clone(&message.parts), message.expiration));
+                routed = routed.and(self.enqueue(queue, Arc::clone(&message.parts), message.expiration, publisher));
             }
             routed
         };
@@ -125,79 +135,27 @@ impl State {
     }
 
     /// Says whether the queue took it.
-    fn enqueue(&mut self, id: u64, parts: Arc<Parts>, expiration: Option<Duration>) -> bool {
+    pub fn enqueue(&mut self, id: u64, parts: Arc<Parts>, expiration: Option<Duration>, publisher: Publisher) -> bool {
+        if self.is_refused(id, parts.body.len(), publisher) {
+            self.refuse(id, parts);
+            return false;
+        }
         let State { queues, channels, clock, .. } = self;
         let queue = queues.get_mut(&id).expect("a queue that is named or bound exists");
-        let is_refused = queue.refuses_more();
-        if is_refused && queue.policy.overflow != Overflow::RejectPublishToDeadLetters {
-            return false;
-        }
         let entry = queue.admit(parts, expiration, || clock.now());
-        if is_refused {
-            self.die(id, entry, Reason::MaxLength);
-            return false;
-        }
         // Straight to a consumer that waits: even a message that lives no time at all gets there.
-        if queue.ready.is_empty() {
-            if let Some(channel) = queue.next_consumer(|channel| channels[&channel].has_room()) {
+        if queue.ready().is_empty() {
+            if let Some(channel) = queue.line.next(|channel| channels[&channel].has_room()) {
                 channels.get_mut(&channel).expect("a queue's consumers have channels").deliver(entry);
                 return true;
             }
         }
-        queue.ready.push_back(entry);
+        queue.push(entry);
         if queue.head_expiry().is_some() {
             self.pump(id);
         }
-        self.drop_heads_over_length(id);
+        self.mind_the_limit(id);
         true
-    }
-
-    /// RabbitMQ looks whenever messages come in or come back.
-    pub fn drop_heads_over_length(&mut self, id: u64) {
-        while let Some(queue) = self.queues.get_mut(&id).filter(|queue| queue.is_over_length()) {
-            let entry = queue.ready.pop_front().expect("a queue over its length is not empty");
-            self.die(id, entry, Reason::MaxLength);
-        }
-    }
-
-    /// Moves the dead on to where their queues send them, and those who die of that, until none is left.
-    ///
-    /// This ends: only a consumer's rejection lets a message into a queue it died in before.
-    pub fn bury(&mut self) {
-        while let Some(mut dead) = self.dead.pop_front() {
-            let is_taken = self.move_on(&mut dead);
-            // Nobody is told of a dead letter that nobody takes: it is lost, as in RabbitMQ.
-            if dead.is_at_least_once && !is_taken {
-                self.held.push(dead);
-            }
-        }
-    }
-
-    /// Says whether there are queues for it, and all have taken it by now.
-    fn move_on(&mut self, dead: &mut Dead) -> bool {
-        let parts = Arc::new(x_death::dead_lettered(&dead.entry.parts, &dead.name, dead.reason, &dead.letter));
-        let mut targets = self.targets_of(&parts);
-        if dead.reason != Reason::Rejected {
-            targets.retain(|target| !x_death::is_cycle(&parts.properties, self.queues[target].name()));
-        }
-        let is_routed = !targets.is_empty();
-        targets.retain(|target| !dead.taken_by.contains(target));
-        let mut is_refused = false;
-        for target in targets {
-            match self.enqueue(target, Arc::clone(&parts), None) {
-                true => dead.taken_by.push(target),
-                false => is_refused = true,
-            }
-        }
-        is_routed && !is_refused
-    }
-
-    /// Tries the held dead letters again, because something has changed that may let them through.
-    pub fn try_held_again(&mut self) {
-        if !self.held.is_empty() {
-            self.dead.extend(std::mem::take(&mut self.held));
-            self.bury();
-        }
     }
 }
 

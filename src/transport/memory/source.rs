@@ -2,6 +2,7 @@
 
 use super::connection::MemoryConnection;
 use super::refusal::{self, Refusal};
+use super::state::State;
 use crate::error::Error;
 use crate::transport::{ConsumeVisit, Incoming, Settle, Source, Subscription};
 use crossbeam_channel::Receiver;
@@ -18,15 +19,20 @@ pub(super) fn consume<V: ConsumeVisit>(
 pub(super) fn open<'a>(connection: &'a MemoryConnection, subscription: &Subscription) -> Result<MemorySource<'a>, Error> {
     let deed = || format!("consume from the queue `{}`", subscription.queue);
     let (channel, receiver) = connection.call(deed, |state| state.consume(subscription, connection.id))?;
-    Ok(MemorySource { connection, channel, receiver, closed: None })
+    Ok(MemorySource { connection, channel, receiver })
 }
 
 pub(super) struct MemorySource<'a> {
     connection: &'a MemoryConnection,
     channel: u64,
     receiver: Receiver<Incoming>,
-    /// Why the broker closed this channel, if it did.
-    closed: Option<Refusal>,
+}
+
+impl MemorySource<'_> {
+    /// Why the channel is gone: the broker closed it, or the connection went.
+    fn end(&self, state: &State) -> Refusal {
+        state.closed.get(&self.channel).cloned().unwrap_or_else(|| refusal::lost(&self.connection.name))
+    }
 }
 
 impl Source for MemorySource<'_> {
@@ -41,45 +47,43 @@ impl Source for MemorySource<'_> {
     }
 
     fn settle(&mut self, settle: Settle) -> Result<(), Error> {
-        if let Some(closed) = &self.closed {
-            return Err(closed.error());
-        }
         let channel = self.channel;
-        self.closed = self.connection.core.with(|state| {
+        self.connection.core.with(|state| {
             if !state.channels.contains_key(&channel) {
-                return Err(refusal::lost(&self.connection.name).to("settle a message"));
+                return Err(self.end(state).to("settle a message"));
             }
-            let closed = state.settle(channel, settle).err().map(|refusal| refusal.closing());
-            if let Some(closed) = &closed {
-                state.end_channel(channel, Some(closed));
+            // As with a socket, the answer to a wrong word comes later, on the receiver.
+            if let Err(refusal) = state.settle(channel, settle) {
+                state.end_channel(channel, Some(&refusal.closing()));
             }
-            Ok(closed)
-        })?;
-        // As with a socket, the answer to a wrong word comes later, on the receiver.
-        Ok(())
+            Ok(())
+        })
     }
 
     fn cancel(&mut self) -> Result<(), Error> {
-        if let Some(closed) = &self.closed {
-            return Err(closed.error());
-        }
         self.connection.call(
             || "cancel the consumer".into(),
-            |state| {
-                state.cancel(self.channel);
-                Ok(())
+            |state| match state.closed.get(&self.channel) {
+                Some(closed) => Err(closed.clone()),
+                None => {
+                    state.cancel(self.channel);
+                    Ok(())
+                }
             },
         )
     }
 
     fn failure(&self) -> Error {
-        self.closed.clone().unwrap_or_else(|| refusal::lost(&self.connection.name)).error()
+        self.end(&self.connection.core.lock()).error()
     }
 }
 
 impl Drop for MemorySource<'_> {
     /// Here, so that it happens as well when the visitor panics.
     fn drop(&mut self) {
-        self.connection.core.with(|state| state.end_channel(self.channel, None));
+        self.connection.core.with(|state| {
+            state.end_channel(self.channel, None);
+            state.closed.remove(&self.channel);
+        });
     }
 }

@@ -34,6 +34,8 @@ pub(super) struct State {
     pub dead: VecDeque<Dead>,
     /// Dead letters of queues that dead-letter at least once, which not every queue they go to has taken.
     pub held: Vec<Dead>,
+    /// Why the broker closed the channels that are closed and whose owners are still there.
+    pub closed: BTreeMap<u64, Refusal>,
     last_id: u64,
 }
 
@@ -53,6 +55,8 @@ pub(super) struct Consuming {
 pub(super) struct Publishing {
     pub connection: u64,
     pub sender: Sender<Confirm>,
+    /// The quorum queues it has published to, and whether they told it that they are full.
+    pub is_refused_by: HashMap<u64, bool>,
 }
 
 /// A message that left its queue otherwise than by an ack.
@@ -94,6 +98,7 @@ impl State {
             names: HashMap::new(),
             dead: VecDeque::new(),
             held: Vec::new(),
+            closed: BTreeMap::new(),
             last_id: 0,
         }
     }

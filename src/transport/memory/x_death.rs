@@ -11,6 +11,7 @@ pub(super) enum Reason {
     Rejected,
     Expired,
     MaxLength,
+    DeliveryLimit,
 }
 
 impl Reason {
@@ -19,6 +20,7 @@ impl Reason {
             Reason::Rejected => "rejected",
             Reason::Expired => "expired",
             Reason::MaxLength => "maxlen",
+            Reason::DeliveryLimit => "delivery_limit",
         }
     }
 }

@@ -45,6 +45,14 @@ impl Bench {
         self.queue_type == "quorum"
     }
 
+    /// Whether this is RabbitMQ of that version or later; the memory broker keeps to 3.10.
+    pub fn is_rabbitmq_from(&self, major: u32, minor: u32) -> bool {
+        let server = self.connection.server();
+        let Some(version) = server.strip_prefix("RabbitMQ ") else { return false };
+        let numbers: Vec<u32> = version.split('.').map_while(|number| number.parse().ok()).collect();
+        numbers.as_slice() >= [major, minor].as_slice()
+    }
+
     /// The user that the connection is open as.
     pub fn user(&self) -> String {
         match &self.flavour {

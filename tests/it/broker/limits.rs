@@ -1,6 +1,9 @@
 //! What a full queue does (<https://www.rabbitmq.com/docs/maxlength>).
 
+mod bytes;
+mod quorum;
 mod refusing;
+mod refusing_bytes;
 
 use super::bench::{death, deaths, next, text, texts, Bench};
 

@@ -13,7 +13,7 @@ quorum_cases![
 fn a_message_that_came_back_says_how_often(bench: &Bench) {
     let queue = bench.declare(bench.queue());
     bench.send(&queue, &["1"]);
-    // RabbitMQ 3.10 counts every return. From 4.0 on what is returned without a fault may count apart (`x-acquired-count`).
+    // From 4.3 on what is handed back without a fault counts apart (`x-acquired-count`).
     let consumed = bench.connection.consume(&queue, 1, |inbox| {
         [None, Some(1), Some(2)].map(|_| {
             let letter = next(inbox);
@@ -21,7 +21,8 @@ fn a_message_that_came_back_says_how_often(bench: &Bench) {
             letter.message.header("x-delivery-count").cloned()
         })
     });
-    assert_eq!(consumed.unwrap(), [None, Some(Value::I64(1)), Some(Value::I64(2))]);
+    let counted = [None, Some(Value::I64(1)), Some(Value::I64(2))];
+    assert_eq!(consumed.unwrap(), if bench.is_rabbitmq_from(4, 3) { [None, None, None] } else { counted });
 }
 
 fn a_requeued_message_goes_to_the_end_without_a_delivery_limit(bench: &Bench) {

@@ -47,3 +47,25 @@ fn drain_says_what_it_was_stuck_on() {
     outlet.read(raw, &mut taken);
     broker.drain(Duration::ZERO).unwrap();
 }
+
+#[test]
+fn drain_waits_for_no_queue_to_go_and_for_nothing_that_goes_with_it() {
+    let (broker, connection) = broker_with([
+        Queue::new("q"),
+        Queue::new("unused").expires(Duration::from_secs(10)),
+        expiring("first gone", 20_000).expires(Duration::from_secs(10)).dead_letter_to("", "q"),
+        expiring("later gone", 1000).expires(Duration::from_secs(10)).dead_letter_to("", "q"),
+    ]);
+    let source = consume(&connection, "q", 1);
+    publish(&broker, "first gone", &["x"]);
+    let begun = broker.now();
+    broker.drain(SOON).unwrap();
+    assert_eq!(broker.now(), begun);
+
+    publish(&broker, "later gone", &["y"]);
+    // Stuck, because nobody acks what has come.
+    broker.drain(Duration::from_millis(20)).unwrap_err();
+    assert_eq!(broker.now() - begun, Duration::from_secs(1));
+    assert_eq!(texts(&delivered(&source)), ["y"]);
+    assert_eq!(broker.queue_names().len(), 4);
+}

@@ -49,3 +49,24 @@ fn by_the_system_clock_messages_expire_by_themselves() {
     let came = source.receiver().recv_timeout(SOON).unwrap();
     assert!(matches!(came, Incoming::Delivery(_)), "{came:?}");
 }
+
+#[test]
+fn by_the_system_clock_a_queue_that_nobody_uses_goes_by_itself() {
+    let broker = MemoryBroker::with_clock(Clock::system());
+    broker.declare_queue(&Queue::new("q").expires(Duration::from_millis(5)).bind("amq.topic", "#")).unwrap();
+    let connection = broker.connect("test").unwrap();
+    let keeper = consume(&connection, "q", 1);
+    broker.declare_queue(&Queue::new("other").expires(Duration::from_millis(10))).unwrap();
+    until(|| broker.queue_names() == ["q"]);
+    drop(keeper);
+    until(|| broker.queue_names().is_empty());
+}
+
+#[track_caller]
+fn until(condition: impl Fn() -> bool) {
+    let end = std::time::Instant::now() + SOON;
+    while !condition() {
+        assert!(std::time::Instant::now() < end, "it did not come to that");
+        std::thread::yield_now();
+    }
+}

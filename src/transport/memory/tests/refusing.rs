@@ -39,9 +39,20 @@ fn a_queue_declared_otherwise_is_refused_in_rabbitmqs_words() {
 fn what_is_not_modelled_or_makes_no_sense_is_refused() {
     let q = || Queue::new("q");
     let other = || Queue::new("other");
-    check_refused(other(), q().max_priority(3), Fault::Unsupported, "does not model the queue argument `x-max-priority`");
+    check_refused(
+        other(),
+        q().argument("x-max-age", "1h"),
+        Fault::Unsupported,
+        "does not model the queue argument `x-max-age`",
+    );
+    check_refused(
+        other(),
+        q().quorum().delivery_limit(3).argument("x-delivery-limit", -1),
+        Fault::Unsupported,
+        "`x-delivery-limit` -1",
+    );
     check_refused(other(), q().argument("x-message-ttl", -1), Fault::Mismatch, "{value_negative,-1}");
-    check_refused(other(), q().argument("x-message-ttl", "1"), Fault::Mismatch, "{unacceptable_type,longstr}");
+    check_refused(other(), q().argument("x-message-ttl", "1"), Fault::Mismatch, "expected integer, got longstr");
     check_refused(other(), q().argument("x-dead-letter-routing-key", "k"), Fault::Mismatch, "no_dlx_defined");
     check_refused(other(), q().quorum().transient(), Fault::Mismatch, "invalid property 'non-durable'");
     check_refused(other(), Queue::existing("q"), Fault::NotFound, "NOT_FOUND - no queue 'q' in vhost '/'");
