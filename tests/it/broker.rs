@@ -58,5 +58,6 @@ mod quorum;
 mod reasons;
 mod refusals;
 mod routing;
+mod timeouts;
 mod turns;
 mod unused;

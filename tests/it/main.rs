@@ -2,6 +2,7 @@
 
 mod blueprint;
 mod broker;
+mod consumer_timeout;
 mod consuming;
 mod decode_errors;
 mod examples;

@@ -25,6 +25,8 @@ pub(super) struct Policy {
     /// How often a message may come back.
     pub delivery_limit: Option<u32>,
     pub is_single_active: bool,
+    /// In place of the broker's own.
+    pub consumer_timeout: Option<Duration>,
 }
 
 /// Where a queue's dead letters go.
@@ -77,6 +79,8 @@ pub(super) const QUORUM: &[&str] = &[
     "x-delivery-limit",
     "x-message-ttl",
     "x-queue-leader-locator",
+    // RabbitMQ 3.10 does not know this one, and would ignore it.
+    "x-consumer-timeout",
 ];
 
 /// What the arguments mean, or why RabbitMQ (or this model of it) would refuse them.
@@ -107,6 +111,7 @@ pub(super) fn policy_of(queue: &Queue) -> Result<Policy, Refusal> {
         max_priority: arguments.max_priority()?,
         delivery_limit: arguments.delivery_limit()?,
         is_single_active: arguments.flag("x-single-active-consumer")?,
+        consumer_timeout: arguments.number("x-consumer-timeout")?.map(Duration::from_millis),
     };
     arguments.mean_nothing_in_one_process()?;
     if !is_quorum {

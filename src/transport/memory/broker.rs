@@ -115,8 +115,21 @@ impl MemoryBroker {
 
     /// Turns the clock forward, and lets all messages expire that are due then; a system clock does not turn.
     pub fn advance(&self, by: Duration) {
+        // What is out was delivered before the clock turns.
+        self.core.with(State::note_deliveries);
         self.core.clock.advance(by);
         self.core.with(State::expire_due);
+    }
+
+    /// How long a consumer may hold a message before its channel is closed (30 minutes by default, as in RabbitMQ; `None` is
+    /// for ever). A queue's own `x-consumer-timeout`, in milliseconds, comes first.
+    ///
+    /// It goes by the broker's clock: whoever advances that by an hour while a handler runs takes its message away.
+    pub fn consumer_timeout(&self, timeout: Option<Duration>) {
+        self.core.with(|state| {
+            state.consumer_timeout = timeout;
+            state.watch_consumers();
+        });
     }
 
     /// Declares all exchanges, binds them to each other, and then declares queues with their bindings.

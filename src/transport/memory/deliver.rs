@@ -5,6 +5,7 @@ use super::copies;
 use super::queue::Entry;
 use super::refusal::{self, Refusal};
 use super::state::{Consuming, State};
+use super::timeout::Stamps;
 use super::unsettled::Unsettled;
 use crate::message::Delivery;
 use crate::transport::{Incoming, Subscription};
@@ -48,8 +49,10 @@ impl State {
             prefetch: usize::from(subscription.prefetch.max(1)),
             sender,
             unsettled: Unsettled::new(),
+            stamps: Stamps::default(),
         };
         self.channels.insert(channel, consuming);
+        self.watch_consumers();
         self.pump(queue);
         self.bury();
         Ok((channel, receiver))

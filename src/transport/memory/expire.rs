@@ -30,6 +30,7 @@ impl State {
 
     /// Lets everything happen that is due, on all queues, and moves the dead on.
     pub fn expire_due(&mut self) {
+        self.close_late_channels();
         self.expire_queues();
         let expiring = self.queues.iter().filter(|(_, queue)| queue.head_expiry().is_some());
         for queue in expiring.map(|(id, _)| *id).collect::<Vec<_>>() {
@@ -66,10 +67,10 @@ impl State {
         }
     }
 
-    /// When the next message or queue is due.
+    /// When the next message or queue is due, or when to look after consumers again.
     fn next_due(&self) -> Option<Instant> {
         let queues = self.queues.values();
-        let due = queues.flat_map(|queue| [queue.head_expiry(), queue.expires]);
+        let due = queues.flat_map(|queue| [queue.head_expiry(), queue.expires]).chain([self.next_look()]);
         due.flatten().min()
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! `broker` is what users and tests hold, `connection` what the worker sees of it. Behind one mutex lies [`state::State`],
 //! with one concern a file: `declare` (exchanges, queues), `bind` (what leads where), `route` (publishing), `dead` (dead
-//! letters), `overflow` (full queues), `deliver` (consumers), `settle` (settlements, the end of a channel), `expire` (time).
-//! `arguments` (with `checks` and `sameness`), `exchange` (over `binding`, over `headers`), `line`, `queue`, `unsettled` and
-//! `x_death` decide without knowing of each other. Where a rule is RabbitMQ's own, it is that of RabbitMQ 3.10.
+//! letters), `overflow` (full queues), `deliver` (consumers), `settle` (settlements, the end of a channel), `expire` (time),
+//! `timeout` (the consumer timeout). `arguments` (with `checks` and `sameness`), `exchange` (over `binding`, over `headers`),
+//! `line`, `queue`, `unsettled` and `x_death` decide without knowing of each other. Where a rule is RabbitMQ's own, it is that
+//! of RabbitMQ 3.10.
 //!
 //! Of a queue it models all that its type may have (limits by number and bytes, expiry, priorities, delivery limit, single
 //! active consumer); what only says where a queue lives on disk or in a cluster is checked and means nothing here. Streams it
@@ -35,6 +36,7 @@ mod sameness;
 mod settle;
 mod source;
 mod state;
+mod timeout;
 mod unsettled;
 mod x_death;
 

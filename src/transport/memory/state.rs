@@ -5,6 +5,7 @@ use super::exchange::Exchanging;
 use super::expire::Timer;
 use super::queue::{Entry, Queueing};
 use super::refusal::{self, Refusal};
+use super::timeout::{Stamps, DEFAULT_CONSUMER_TIMEOUT};
 use super::unsettled::Unsettled;
 use super::x_death::Reason;
 use crate::clock::Clock;
@@ -12,6 +13,7 @@ use crate::topology::Exchange;
 use crate::transport::{Incoming, Taken};
 use crossbeam_channel::Sender;
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Duration;
 
 /// A confirm on its way to the publisher: the sequence number and what became of the message.
 pub(super) type Confirm = (u64, Taken);
@@ -34,6 +36,8 @@ pub(super) struct State {
     pub dead: VecDeque<Dead>,
     /// Dead letters of queues that dead-letter at least once, which not every queue they go to has taken.
     pub held: Vec<Dead>,
+    /// For how long a consumer may hold a message, where its queue says nothing else.
+    pub consumer_timeout: Option<Duration>,
     /// Why the broker closed the channels that are closed and whose owners are still there.
     pub closed: BTreeMap<u64, Refusal>,
     last_id: u64,
@@ -49,6 +53,7 @@ pub(super) struct Consuming {
     pub prefetch: usize,
     pub sender: Sender<Incoming>,
     pub unsettled: Unsettled,
+    pub stamps: Stamps,
 }
 
 /// A channel that publishes; dropping the sender is how its owner learns that it is gone.
@@ -98,6 +103,7 @@ impl State {
             names: HashMap::new(),
             dead: VecDeque::new(),
             held: Vec::new(),
+            consumer_timeout: Some(DEFAULT_CONSUMER_TIMEOUT),
             closed: BTreeMap::new(),
             last_id: 0,
         }

@@ -19,11 +19,21 @@ impl Unsettled {
         self.count
     }
 
+    /// The tag of the oldest that is unsettled, or of the next if none is.
+    pub fn first_tag(&self) -> u64 {
+        self.first_tag
+    }
+
+    /// The tag that the next one gets.
+    pub fn next_tag(&self) -> u64 {
+        self.first_tag + self.entries.len() as u64
+    }
+
     /// Keeps the entry and answers its tag.
     pub fn keep(&mut self, entry: Entry) -> u64 {
         self.entries.push_back(Some(entry));
         self.count += 1;
-        self.first_tag + self.entries.len() as u64 - 1
+        self.next_tag() - 1
     }
 
     /// Takes one out, if it is unsettled.

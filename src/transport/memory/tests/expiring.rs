@@ -62,6 +62,41 @@ fn by_the_system_clock_a_queue_that_nobody_uses_goes_by_itself() {
     until(|| broker.queue_names().is_empty());
 }
 
+#[test]
+fn by_the_system_clock_who_holds_a_message_too_long_loses_its_channel() {
+    let broker = MemoryBroker::with_clock(Clock::system());
+    broker.declare_queue(&Queue::new("q")).unwrap();
+    broker.consumer_timeout(Some(Duration::from_millis(5)));
+    publish(&broker, "q", &["1"]);
+    let connection = broker.connect("test").unwrap();
+    let mut source = consume(&connection, "q", 1);
+    assert!(matches!(source.receiver().recv_timeout(SOON), Ok(Incoming::Delivery(_))));
+    let Ok(Incoming::Closed(error)) = source.receiver().recv_timeout(SOON) else { panic!("it should be closed") };
+    assert!(error.to_string().contains("406 PRECONDITION_FAILED - delivery acknowledgement on channel"), "{error}");
+    assert_eq!(source.settle(Settle::Ack { tag: 1 }).unwrap_err().fault(), Fault::ChannelClosed);
+    assert_eq!(ready(&broker, "q"), ["1"]);
+}
+
+#[test]
+fn time_that_is_turned_by_hand_is_held_against_what_was_out_before() {
+    let (broker, connection) = broker_with([Queue::new("q")]);
+    publish(&broker, "q", &["1", "2"]);
+    let mut source = consume(&connection, "q", 1);
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+    broker.advance(minutes(29));
+    source.settle(Settle::Ack { tag: 1 }).unwrap();
+    broker.advance(minutes(29));
+    assert_eq!(texts(&delivered(&source)), ["1", "2"]);
+    broker.advance(minutes(1));
+    assert!(matches!(source.receiver().try_recv(), Ok(Incoming::Closed(_))));
+
+    broker.consumer_timeout(None);
+    let source = consume(&connection, "q", 1);
+    broker.advance(minutes(600));
+    assert_eq!(texts(&delivered(&source)), ["2"]);
+    assert!(source.receiver().is_empty());
+}
+
 #[track_caller]
 fn until(condition: impl Fn() -> bool) {
     let end = std::time::Instant::now() + SOON;
