@@ -3,7 +3,7 @@
 use crate::support::raw::{long, short};
 use bootstep::{Broker, Fault};
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 /// Long enough that a busy machine gets to what a server has to say.
@@ -84,8 +84,10 @@ fn connect_to(script: Script) -> (Result<bootstep::Connection, bootstep::Error>,
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
-            // However the script ends, the connection ends with it.
-            let _ = script(&mut Peer(stream.unwrap()));
+            let mut peer = Peer(stream.unwrap());
+            // However the script ends, the connection ends with it; in order, as what was not read would reset it.
+            let _ = script(&mut peer);
+            let _ = peer.0.shutdown(Shutdown::Write).and_then(|()| peer.stall());
         }
     });
     let url = format!("amqp://user:s3cret@127.0.0.1:{port}?connection_timeout={}", TIMEOUT.as_millis());
