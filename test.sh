@@ -30,9 +30,11 @@ main() {
 check_everything() {
     phase 'format' cargo fmt --all --check
     phase 'lints' cargo clippy --all-targets -- -D warnings
+    phase 'lints, all features' cargo clippy --workspace --all-targets --all-features -- -D warnings
     # The nodes of the tests live in this folder, where the end can see that none is left.
     phase 'tests' env TMPDIR="$folder" cargo test
-    phase 'documentation' env RUSTDOCFLAGS='-D warnings' cargo doc --no-deps
+    phase 'tests of TLS' env TMPDIR="$folder" cargo test --workspace --all-features --lib --test tls
+    phase 'documentation' env RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --workspace --all-features
     for example in examples/*.rs; do
         [ -e "$example" ] || continue
         example=$(basename "$example" .rs)

@@ -67,6 +67,19 @@ impl Broker {
     /// | `channel_max` | 0 | the most channels on a connection, a consumer needs one; 0 for what the broker grants |
     /// | `frame_max` | what the broker proposes | bytes, 4096 to 16777216: the largest frame, and so the most that all headers of a message sent from here may have |
     ///
+    /// | `auth_mechanism` | `plain` | `external`: the client certificate says who we are, not user and password |
+    ///
+    /// `amqps://` is TLS, on port 5671 by default, and needs the feature `tls`:
+    ///
+    /// | in the query | default | what it sets |
+    /// |---|---|---|
+    /// | `cacertfile` | the system's | a PEM file of the authorities that may have signed the broker's certificate |
+    /// | `certfile`, `keyfile` | none | PEM files of a certificate of ours, with its chain, and its key, which has no password |
+    /// | `server_name_indication` | the host | the name or address to find in the broker's certificate, on all hosts |
+    /// | `verify` | `verify_peer` | nothing else: the broker's certificate is always checked |
+    ///
+    /// The files are read on every connect, so a renewed one needs no restart.
+    ///
     /// What stands for something else in a URL is written as a percent escape, such as `%2f` for a `/` in a password or in the
     /// name of a virtual host. A password never shows in an error, a log line or a `Debug` output.
     ///
@@ -102,7 +115,8 @@ impl Broker {
     /// This connects; `name` is what an operator sees of the connection (`information` among its client properties).
     ///
     /// # Errors
-    /// [`Fault::Unreachable`] and [`Fault::Timeout`] may pass; the others want somebody to change a setting. With several hosts
+    /// [`Fault::Unreachable`] and [`Fault::Timeout`] may pass; the others want somebody to change something: a setting or a file
+    /// ([`Fault::Config`]), a login or a certificate that one end refuses ([`Fault::AccessRefused`]). With several hosts
     /// it is one that may pass, if any of their errors is.
     pub fn connect(&self, name: &str) -> Result<Connection, Error> {
         let link = match &self.0 {

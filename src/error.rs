@@ -27,7 +27,8 @@ pub enum Fault {
     Step,
     /// Nobody answers: refused, not resolved, no route, a handshake that stalls.
     Unreachable,
-    /// The broker does not let us: wrong password, unknown virtual host, missing permission (403, 530).
+    /// The broker does not let us: wrong password, unknown virtual host, missing permission (403, 530); or one end does not
+    /// accept the other's certificate.
     AccessRefused,
     /// The queue or exchange does not exist (404).
     NotFound,

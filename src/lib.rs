@@ -114,6 +114,11 @@
 //! # Ok::<(), bootstep::Error>(())
 //! ```
 //!
+//! # Features
+//!
+//! Without any, there is all but `tls`: `amqps://` over rustls, with nothing to install but Rust and a C compiler
+//! (see [`Broker::amqp`]).
+//!
 //! # The code map
 //!
 //! `src/` holds nouns, the machinery; `steps/` holds verbs, what the worker does when it boots. In reading order, lowest layer

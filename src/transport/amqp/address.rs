@@ -3,7 +3,7 @@
 //! It is read by hand, because a URL has one host and this one may have several. What stands in no right place is never quoted
 //! in an error: a password whose `@` or `/` was not escaped can come to lie anywhere.
 
-use super::settings::Settings;
+use super::settings::{Mechanism, Settings};
 use crate::error::{Error, Fault};
 use percent_encoding::percent_decode_str;
 use std::fmt;
@@ -49,7 +49,7 @@ impl Addresses {
 }
 
 fn parse(text: &str) -> Result<Vec<Address>, Error> {
-    let (port, rest) = without_scheme(text)?;
+    let (scheme, rest) = scheme_of(text)?;
     let (authority, rest) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     if rest.contains(['@', '#']) {
         return Err(wrong(format!("the AMQP URL has a `#`, or an `@` behind a `/` or `?`; {ESCAPES}")));
@@ -64,7 +64,10 @@ fn parse(text: &str) -> Result<Vec<Address>, Error> {
     };
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (user, password) = login.map_or_else(|| Ok(("guest".into(), "guest".into())), user_and_password)?;
-    let settings = Settings::parse(query)?;
+    let (port, settings) = match scheme {
+        Scheme::Amqp => (5672, Settings::plain(query)?),
+        Scheme::Amqps => (5671, Settings::with_tls(query)?),
+    };
     let virtual_host = virtual_host(path)?;
     let at = |(host, port)| Address {
         host,
@@ -84,17 +87,20 @@ const LIKE_THIS: &str = "write it like `amqp://user:password@host:5672/virtual-h
 
 const ESCAPES: &str = "in a user name, password or virtual host write `/` as `%2f`, `?` as `%3f`, `#` as `%23`, `@` as `%40`";
 
-/// The port that goes with the scheme, and the URL behind it.
-fn without_scheme(text: &str) -> Result<(u16, &str), Error> {
+enum Scheme {
+    Amqp,
+    Amqps,
+}
+
+/// The scheme, and the URL behind it.
+fn scheme_of(text: &str) -> Result<(Scheme, &str), Error> {
     if text.is_empty() {
         return Err(wrong(format!("the AMQP URL is empty: {LIKE_THIS}")));
     }
     let is_scheme = |scheme: &str| !scheme.is_empty() && scheme.chars().all(|letter| letter.is_ascii_alphanumeric());
     match text.split_once("://") {
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("amqp") => Ok((5672, rest)),
-        Some((scheme, _)) if scheme.eq_ignore_ascii_case("amqps") => {
-            Err(wrong("`amqps://` is not supported yet; use `amqp://`"))
-        }
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("amqp") => Ok((Scheme::Amqp, rest)),
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("amqps") => Ok((Scheme::Amqps, rest)),
         Some((scheme, _)) if is_scheme(scheme) => Err(wrong(format!("the AMQP URL begins with `{scheme}:`; {LIKE_THIS}"))),
         _ => Err(wrong(format!("the AMQP URL does not begin with `amqp://`; {LIKE_THIS}"))),
     }
@@ -194,7 +200,12 @@ impl Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}@{}, virtual host `{}`", self.user, self.place(), self.virtual_host)
+        match self.settings.mechanism {
+            Mechanism::Plain => write!(f, "{}@", self.user)?,
+            // The broker takes the user from the certificate.
+            Mechanism::External => {}
+        }
+        write!(f, "{}, virtual host `{}`", self.place(), self.virtual_host)
     }
 }
 

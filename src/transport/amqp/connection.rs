@@ -2,6 +2,8 @@
 
 use super::address::{Address, Addresses};
 use super::deadline::Deadline;
+use super::settings::Mechanism;
+use super::stream::Speech;
 use super::wire::{Screened, Seen};
 use super::{convert, dial, fault, outlet, source};
 use crate::error::{Error, Fault};
@@ -42,30 +44,34 @@ impl AmqpConnection {
 
     fn open(address: &Address, name: &str) -> Result<Self, Error> {
         let settings = &address.settings;
+        let speech = Speech::with(address)?;
         let due = Instant::now() + settings.connection_timeout;
+        let left = || due.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         let (socket, kept) = dial::connect(address, due)?;
-        let socket = mio::net::TcpStream::from_stream(socket)
-            .map_err(|err| Error::new(Fault::Unreachable, format!("could not use the socket to {address}")).because(err))?;
-        let stream = Screened::new(socket, settings.frame_max);
-        let seen = stream.seen();
         let kept = Arc::new(kept);
         let deadline = Deadline::over(kept.clone());
-        let left = due.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        let stream = deadline.within(left(), || speech.begin(socket));
+        let stream = stream.map_err(|err| fault::shaking(err, &address.to_string(), deadline.has_passed()))?;
+        let stream = Screened::new(stream, settings.frame_max);
+        let seen = stream.seen();
         let options = ConnectionOptions::default()
-            .auth(amiquip::Auth::Plain { username: address.user.clone(), password: address.password.clone() })
+            .auth(match settings.mechanism {
+                Mechanism::Plain => amiquip::Auth::Plain { username: address.user.clone(), password: address.password.clone() },
+                Mechanism::External => amiquip::Auth::External,
+            })
             .virtual_host(address.virtual_host.clone())
             .channel_max(settings.channel_max)
             .frame_max(settings.frame_max)
             .heartbeat(u16::try_from(settings.heartbeat.as_secs()).unwrap_or(u16::MAX))
             // Ours comes first, and is told apart from a refused login; this one would not be.
-            .connection_timeout(Some(left + CALL_LIMIT))
+            .connection_timeout(Some(left() + CALL_LIMIT))
             // amiquip lets `information` be set among the client properties, and nothing else.
             .information(Some(name.to_owned()));
         let opened =
-            deadline.within(left, || amiquip::Connection::insecure_open_stream(stream, options, ConnectionTuning::default()));
+            deadline.within(left(), || amiquip::Connection::insecure_open_stream(stream, options, ConnectionTuning::default()));
         let mut connection = opened.map_err(|err| match seen.complaint() {
-            Some(why) => Error::new(Fault::Unreachable, format!("{address} did not answer as a broker: {why}")),
-            None => fault::opening(&err, &address.to_string(), deadline.has_passed()),
+            Some((fault, why)) => Error::new(fault, format!("{address} did not answer as a broker: {why}")),
+            None => fault::opening(&err, address, deadline.has_passed()),
         })?;
         let blocked = connection
             .listen_for_connection_blocked()

@@ -9,6 +9,9 @@ mod fault;
 mod outlet;
 mod settings;
 mod source;
+mod stream;
+#[cfg(feature = "tls")]
+mod tls;
 mod wire;
 
 pub(crate) use address::Addresses;

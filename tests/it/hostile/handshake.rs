@@ -133,7 +133,7 @@ const TRIED: &[(&str, Script, Fault, &str)] = &[
     ),
     // It speaks something else.
     ("speaks HTTP", |peer| peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n"), Fault::Unreachable, "it sent `HTTP/1.1 400 Bad"),
-    ("speaks TLS", |peer| peer.send(b"\x15\x03\x01\0\x02\x02\x0a"), Fault::Unreachable, "write `amqps://`"),
+    ("speaks TLS", |peer| peer.send(b"\x15\x03\x01\0\x02\x02\x0a"), Fault::Config, "write `amqps://`"),
     ("speaks AMQP 1.0", |peer| peer.send(b"AMQP\0\x01\0\0"), Fault::Unreachable, "another version of AMQP"),
     ("sends zeros", |peer| peer.send(&[0; 4096]), Fault::Unreachable, "does not speak AMQP 0-9-1"),
     ("sends a frame of no kind", |peer| peer.send(&frame(4, &[1, 2, 3])), Fault::Unreachable, "does not speak AMQP 0-9-1"),

@@ -32,10 +32,21 @@ pub struct Node {
     installation: Installation,
     name: String,
     ports: Ports,
+    setup: Setup,
     epmd: Child,
     server: Child,
     reaper: Reaper,
     folder: TempDir,
+}
+
+/// What a node is set up with beside what every node has.
+#[derive(Clone, Debug, Default)]
+pub struct Setup {
+    /// Lines for `rabbitmq.conf`; `{folder}` stands for the node's folder, `{tls-port}` for a port that nobody else has.
+    pub config: String,
+    pub plugins: &'static [&'static str],
+    /// Files for the node's folder, with their contents.
+    pub files: Vec<(&'static str, String)>,
 }
 
 /// The one private node of this test process, for cases that do not break it. It starts when first asked for.
@@ -51,9 +62,14 @@ impl Node {
     ///
     /// With what to do about it, if RabbitMQ is not installed or does not start.
     pub fn start() -> Node {
+        Node::start_with(&Setup::default())
+    }
+
+    /// A node that answers AMQP, with something more.
+    pub fn start_with(setup: &Setup) -> Node {
         let mut log = String::new();
         for _ in 0..START_ATTEMPTS {
-            let mut node = Node::launch();
+            let mut node = Node::launch(setup);
             if node.is_ready_within(READY_WITHIN) {
                 return node;
             }
@@ -70,6 +86,12 @@ impl Node {
     /// The URL of a virtual host on this node.
     pub fn url_of(&self, vhost: &str) -> String {
         format!("amqp://guest:guest@127.0.0.1:{}/{}", self.ports.amqp, vhost.replace('/', "%2f"))
+    }
+
+    /// The port of the listener for TLS, if the node is set up with one.
+    #[allow(dead_code)] // only the tests in `tests/tls` ask
+    pub fn tls_port(&self) -> u16 {
+        self.ports.tls
     }
 
     /// This kills the Erlang machine itself with SIGKILL, as a power cut would.
@@ -122,7 +144,7 @@ impl Node {
         [self.server_id().expect("a node that answers has written its process id"), self.epmd.id()]
     }
 
-    fn launch() -> Node {
+    fn launch(setup: &Setup) -> Node {
         let installation = Installation::find();
         let folder = TempDir::with_prefix("bootstep-node-").expect("the temporary folder can be written");
         let mut reaper = Reaper::of(folder.path());
@@ -132,7 +154,7 @@ impl Node {
         reaper.add(epmd.id());
         // Stands in until the server runs, so that from here on a drop cleans up whatever has been started.
         let server = Command::new("true").spawn().expect("`true` starts");
-        let mut node = Node { installation, name, ports, epmd, server, reaper, folder };
+        let mut node = Node { installation, name, ports, setup: setup.clone(), epmd, server, reaper, folder };
         node.write_configuration();
         node.server.wait().expect("a child can be waited for");
         node.server = node.spawn_server();
@@ -140,8 +162,13 @@ impl Node {
     }
 
     fn write_configuration(&self) {
-        let config = format!("listeners.tcp.default = 127.0.0.1:{}\n", self.ports.amqp);
-        for (name, content) in [("rabbitmq.conf", config.as_str()), ("plugins", "[].\n"), ("environment", "")] {
+        let folder = self.folder.path().to_string_lossy();
+        let more = self.setup.config.replace("{folder}", &folder).replace("{tls-port}", &self.ports.tls.to_string());
+        let config = format!("listeners.tcp.default = 127.0.0.1:{}\n{more}", self.ports.amqp);
+        let plugins = format!("[{}].\n", self.setup.plugins.join(","));
+        let own = [("rabbitmq.conf", config.as_str()), ("plugins", &plugins), ("environment", "")];
+        let files = self.setup.files.iter().map(|(name, content)| (*name, content.as_str()));
+        for (name, content) in own.into_iter().chain(files) {
             fs::write(self.file(name), content).expect("the node's folder can be written");
         }
     }

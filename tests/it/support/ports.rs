@@ -17,14 +17,15 @@ static TAKEN: AtomicU32 = AtomicU32::new(0);
 #[derive(Clone, Copy, Debug)]
 pub struct Ports {
     pub amqp: u16,
+    pub tls: u16,
     pub distribution: u16,
     pub epmd: u16,
 }
 
 impl Ports {
-    /// Three ports on which nothing listens now, and which this process has not given to another node.
+    /// Four ports on which nothing listens now, and which this process has not given to another node.
     pub fn free() -> Ports {
-        Ports { amqp: free_port(), distribution: free_port(), epmd: free_port() }
+        Ports { amqp: free_port(), tls: free_port(), distribution: free_port(), epmd: free_port() }
     }
 }
 

@@ -82,7 +82,11 @@ fn no_piece_of_a_password_is_in_any_output() {
         for second in marks {
             for host in hosts {
                 let password = format!("{PIECE}{mark}{PIECE}{second}{PIECE}");
-                for url in [format!("amqp://user:{password}@{host}"), format!("user:{password}@{host}")] {
+                for url in [
+                    format!("amqp://user:{password}@{host}"),
+                    format!("amqps://user:{password}@{host}"),
+                    format!("user:{password}@{host}"),
+                ] {
                     for parsed in [Addresses::parse(&url), Addresses::parse_all(["amqp://good", &url])] {
                         let shown = match parsed {
                             Ok(addresses) => format!("{addresses} {addresses:?} {:?}", addresses.hosts()[0]),

@@ -1,9 +1,13 @@
 //! What was seen on a connection's stream: which deliveries were mended, what was agreed, and why reading ended.
 
+use crate::error::Fault;
 use crate::message::Flaw;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Why nothing more is read from a peer, and of what sort that is.
+pub(in crate::transport::amqp) type Complaint = (Fault, String);
 
 /// Shared by the stream, which writes it, and by those who read deliveries.
 #[derive(Debug)]
@@ -12,7 +16,7 @@ pub(in crate::transport::amqp) struct Seen {
     /// How many flaws wait, so that who has none to fetch takes no lock.
     waiting: AtomicUsize,
     flaws: Mutex<HashMap<(u16, u64), Flaw>>,
-    complaint: Mutex<Option<String>>,
+    complaint: Mutex<Option<Complaint>>,
 }
 
 impl Seen {
@@ -61,12 +65,12 @@ impl Seen {
     }
 
     /// Why nothing more is read from this peer, if it was for something it sent.
-    pub fn complaint(&self) -> Option<String> {
+    pub fn complaint(&self) -> Option<Complaint> {
         lock(&self.complaint).clone()
     }
 
-    pub(super) fn complain(&self, why: &str) {
-        *lock(&self.complaint) = Some(why.to_owned());
+    pub(super) fn complain(&self, complaint: Complaint) {
+        *lock(&self.complaint) = Some(complaint);
     }
 }
 

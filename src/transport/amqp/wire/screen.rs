@@ -4,6 +4,7 @@ use super::fields::Mend;
 use super::flaws::Seen;
 use super::header::mend_header;
 use super::methods::{mend_method, Meaning};
+use crate::error::Fault;
 use crate::limits::FRAME_LIMIT;
 use crate::message::Value;
 use std::collections::BTreeMap;
@@ -17,6 +18,8 @@ const METHOD: u8 = 1;
 const HEADER: u8 = 2;
 const BODY: u8 = 3;
 const HEARTBEAT: u8 = 8;
+
+const SPEAKS_TLS: &str = "the port speaks TLS: write `amqps://`, or use the port without TLS, usually 5672";
 
 /// What is read at once: many small messages at the price of one call.
 const READ_AT_ONCE: usize = 64 * 1024;
@@ -54,7 +57,9 @@ impl Screen {
                 Err(err) => return Err(err),
             }
             self.check().map_err(|why| {
-                self.seen.complain(&why);
+                // The wrong port is a setting that waiting does not mend.
+                let fault = if why == SPEAKS_TLS { Fault::Config } else { Fault::Unreachable };
+                self.seen.complain((fault, why.clone()));
                 io::Error::new(ErrorKind::InvalidData, why)
             })?;
         }
@@ -158,7 +163,7 @@ impl Screen {
     fn in_another_language(&self) -> String {
         let rest = &self.buffer[self.checked..self.filled];
         match rest {
-            [0x15 | 0x16, 3, ..] => "it answers in TLS: write `amqps://`, or name the port without TLS".into(),
+            [0x15 | 0x16, 3, ..] => SPEAKS_TLS.into(),
             [b'A', b'M', b'Q', b'P', ..] => "it speaks another version of AMQP, not 0-9-1".into(),
             _ => {
                 let shown: String = rest.iter().take(24).flat_map(|byte| byte.escape_ascii()).map(char::from).collect();
