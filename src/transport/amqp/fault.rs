@@ -43,7 +43,7 @@ pub(super) fn opening(theirs: &Theirs, address: &Address, overran: bool) -> Erro
         }
         Theirs::FrameMaxTooSmall { .. } => Error::new(Fault::Config, format!("{whom}: {theirs}")),
         Theirs::UnexpectedSocketClose if address.settings.tls.is_none() => {
-            let what = "closed the connection before it said anything; a port for TLS may do so (`amqps://`, usually 5671)";
+            let what = "closed the connection during the handshake; a port for TLS may do so (`amqps://`, usually 5671)";
             Error::new(Fault::Unreachable, format!("{whom} {what}"))
         }
         Theirs::IoErrorReadingSocket { source } | Theirs::IoErrorWritingSocket { source } => reading_or_writing(source, &whom),
