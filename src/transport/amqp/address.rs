@@ -97,7 +97,8 @@ fn scheme_of(text: &str) -> Result<(Scheme, &str), Error> {
     if text.is_empty() {
         return Err(wrong(format!("the AMQP URL is empty: {LIKE_THIS}")));
     }
-    let is_scheme = |scheme: &str| !scheme.is_empty() && scheme.chars().all(|letter| letter.is_ascii_alphanumeric());
+    // What is longer is no scheme that anybody meant.
+    let is_scheme = |scheme: &str| matches!(scheme.len(), 1..=40) && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
     match text.split_once("://") {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("amqp") => Ok((Scheme::Amqp, rest)),
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("amqps") => Ok((Scheme::Amqps, rest)),
@@ -143,22 +144,25 @@ fn host_and_port(text: &str, default_port: u16) -> Result<(String, u16), Error> 
 /// Without brackets, which the socket functions do not want; a zone, as in `fe80::1%25eth0`, is for them to know.
 fn ip_v6(text: &str) -> Result<String, Error> {
     let address = decoded(text, "host")?;
-    let bare = address.split('%').next().unwrap_or_default();
+    let (bare, zone) = address.split_once('%').unwrap_or((&address, "0"));
     match bare.parse::<Ipv6Addr>() {
-        Ok(_) => Ok(address),
-        Err(_) => Err(wrong("the AMQP URL has brackets around something that is not an IPv6 address")),
+        Ok(_) if is_name(zone) => Ok(address),
+        _ => Err(wrong("the AMQP URL has brackets around something that is not an IPv6 address")),
     }
 }
 
 fn host_name(text: &str) -> Result<String, Error> {
     let name = decoded(text, "host")?;
-    let is_possible = |letter: char| letter.is_alphanumeric() || matches!(letter, '-' | '.' | '_');
     match name.as_str() {
         "" => Err(wrong("the AMQP URL has an empty host name among its hosts; write them like `amqp://a,b:5673`")),
-        name if name.chars().all(is_possible) => Ok(name.into()),
+        name if is_name(name) => Ok(name.into()),
         // Not quoted: it may be a password that lost its `@`.
         _ => Err(wrong("a host name in the AMQP URL has a character that is in no host name")),
     }
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|letter| letter.is_alphanumeric() || matches!(letter, '-' | '.' | '_'))
 }
 
 /// `amqp://host` is the default virtual host `/`; after a slash stands the name, so `amqp://host/` names the empty one.

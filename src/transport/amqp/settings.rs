@@ -47,6 +47,9 @@ pub(crate) struct TlsSettings {
 const KNOWN: &str = "`heartbeat` (seconds), `connection_timeout` (milliseconds), `channel_max`, `frame_max` (bytes), \
     `auth_mechanism`, and with `amqps://` `cacertfile`, `certfile`, `keyfile`, `server_name_indication` and `verify`";
 
+/// In bytes, what a name may have to be shown.
+const NAME_MAX: usize = 40;
+
 /// AMQP's smallest (<https://www.rabbitmq.com/resources/specs/amqp0-9-1.pdf>, frame-min-size).
 const FRAME_MIN: u64 = 4096;
 
@@ -153,6 +156,10 @@ impl Settings {
                 }
                 _ => return Err(wrong("`verify` in the AMQP URL can only be `verify_peer`, which it is without being set")),
             },
+            // Nothing else is shown: it is no name somebody misspelt, and its line ends could forge lines of a log.
+            other if other.len() > NAME_MAX || other.contains(char::is_control) => {
+                return Err(wrong(format!("a name in the query of the AMQP URL is not known; known are {KNOWN}")));
+            }
             other => return Err(wrong(format!("`{other}` in the AMQP URL is not known; known are {KNOWN}"))),
         }
         Ok(())
@@ -208,6 +215,8 @@ mod tests {
     #[test]
     fn what_cannot_be_meant_is_said_so() {
         check("heartbeet=1", "`heartbeet` in the AMQP URL is not known; known are `heartbeat` (seconds)");
+        check("heartbeat%0aERROR=1", "a name in the query of the AMQP URL is not known; known are `heartbeat`");
+        check(&"heartbeat".repeat(9), "a name in the query of the AMQP URL is not known; known are `heartbeat`");
         check("heartbeat=1&heartbeat=1", "`heartbeat` is in the AMQP URL twice");
         check("heartbeat", "`heartbeat` in the AMQP URL has no value; it is a whole number from");
         check("heartbeat=", "`heartbeat` in the AMQP URL has no value; it is a whole number from");

@@ -50,6 +50,7 @@ fn a_url_that_cannot_be_read_is_told_how_to_write_one() {
     check("amqp://h/", "leave the slash out");
     check("amqp://h/a/b", "more than one `/`");
     check("http://h", "begins with `http:`; write it like `amqp://");
+    check(&format!("{}://h", "http".repeat(20)), "does not begin with `amqp://`; write it like");
     check("localhost:5672", "does not begin with `amqp://`; write it like");
     check(" ", "is empty: write it like");
     check("amqp:h", "does not begin with `amqp://`");
@@ -62,6 +63,8 @@ fn a_url_that_cannot_be_read_is_told_how_to_write_one() {
     check("amqp://[::1", "not written like `[::1]`");
     check("amqp://[::1]5672", "not written like `[::1]`");
     check("amqp://[h]", "not an IPv6 address");
+    check("amqp://[fe80::1%25]", "not an IPv6 address");
+    check("amqp://[fe80::1%25eth0%0aERROR]", "not an IPv6 address");
     check("amqp://a b", "a character that is in no host name");
     check("amqp://@h", "no user name before it");
     check("amqp://u:50%@h", "the password in the AMQP URL has a `%` without two hexadecimal digits behind it");
