@@ -1,7 +1,7 @@
 //! What the rest of the crate sees of a transport: a broker, a connection to it, and what to ask of the connection.
 
 mod inbox;
-mod mismatch;
+pub(crate) mod mismatch;
 mod subscribe;
 
 pub use inbox::Inbox;

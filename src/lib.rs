@@ -133,6 +133,7 @@
 //! | `handler`, `pool`, `publisher`, `consumer`, `intake` | the data path above |
 //! | `context`, `step`, `blueprint`, `supervisor`, `worker` | boot, restart, end |
 //! | [`steps`] | the shipped steps, each a template to copy |
+//! | `fuzzing` | in no build but the fuzzer's and the tests': what holds for any input |
 
 extern crate self as bootstep;
 
@@ -144,6 +145,9 @@ mod context;
 mod decode;
 mod delivered;
 mod error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handler;
 mod intake;
 mod layout;

@@ -3,7 +3,7 @@
 use crate::error::{Error, Fault};
 
 /// Turns `inequivalent arg 'x-max-length' for queue 'orders' …: received '500' but current is '1000'` into a sentence.
-pub(super) fn in_words(what: &str, name: &str, error: Error) -> Error {
+pub(crate) fn in_words(what: &str, name: &str, error: Error) -> Error {
     if error.fault() != Fault::Mismatch {
         return error;
     }

@@ -21,6 +21,7 @@ const LAYERS: &[&[&str]] = &[
     &["steps", "supervisor"],
     &["worker"],
     &["config", "cli", "main"],
+    &["fuzzing"],
 ];
 
 /// Crates that a default build compiles or links, this one included. Whoever adds one argues it in the commit and raises this.
@@ -206,7 +207,7 @@ impl Source {
 }
 
 fn all_sources() -> Vec<Source> {
-    sources(&["src", "steps", "tests", "examples", "benches"])
+    sources(&["src", "steps", "tests", "examples", "benches", "fuzz/fuzz_targets"])
 }
 
 fn sources(folders: &[&str]) -> Vec<Source> {

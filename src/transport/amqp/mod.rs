@@ -6,6 +6,8 @@ mod convert;
 mod deadline;
 mod dial;
 mod fault;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod outlet;
 mod settings;
 mod source;

@@ -1,0 +1,84 @@
+//! A message's properties, there and back, whole and damaged, and moved to the queues around the one it came from.
+
+use super::input::Input;
+use crate::delivered::{headers as names, Message};
+use crate::layout::Layout;
+use crate::limits::{obstacle, FRAME_MAX};
+use crate::message::{Delivery, Flaw, Parts, Publication, Table, Value};
+use crate::retry::RetryPolicy;
+use crate::topology::{Queue, Topology};
+use crate::transport::amqp::fuzzing::{check_stream, delivered, header_frame};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Whatever can be sent comes back the same, and can be moved on; what is damaged on its way is mended and told.
+pub fn headers(data: &[u8]) {
+    let mut input = Input::new(data);
+    let mut publication = input.publication();
+    if let Some(why) = obstacle(&publication, FRAME_MAX) {
+        return assert!(why.len() < 200, "{why}");
+    }
+    if input.flag() {
+        pad(&mut publication, input.u8().into());
+    }
+    let flaw = input.flag().then(|| Flaw { why: input.text(), originals: input.table(1) });
+    check_moved(&publication, flaw, &input.text());
+    let mut stream = delivered(&publication);
+    assert!(check_stream(&stream, stream.len() / 2 + 1) == stream, "what was sent comes as it was");
+    let at_once = input.at_once() * stream.len().div_ceil(1000);
+    while !input.is_empty() {
+        let at = usize::from(input.u16()) % stream.len();
+        stream[at] = input.u8();
+    }
+    check_stream(&stream, at_once);
+}
+
+/// Adds a header, so that only so many bytes of a frame are left.
+fn pad(publication: &mut Publication, left: usize) {
+    let headers = publication.properties.headers.get_or_insert_default();
+    headers.insert("pad".into(), Value::Text(String::new()));
+    let length = header_frame(publication).len();
+    let room = (FRAME_MAX as usize - left).saturating_sub(length);
+    let headers = publication.properties.headers.get_or_insert_default();
+    headers.insert("pad".into(), Value::Text("x".repeat(room)));
+}
+
+/// A message that came in a frame goes on in a frame, with all that it brought.
+fn check_moved(publication: &Publication, flaw: Option<Flaw>, reason: &str) {
+    let parts = Parts {
+        exchange: publication.exchange.clone(),
+        routing_key: publication.routing_key.clone(),
+        properties: publication.properties.clone(),
+        body: publication.body.clone(),
+    };
+    let delivery = Delivery { tag: 1, redelivered: false, parts: Arc::new(parts), flaw: flaw.map(Arc::new) };
+    let message = Message::new(&delivery, &"orders".into());
+    let policy = RetryPolicy::fixed(Duration::from_secs(1), 3);
+    let layout = Layout::of(&Queue::new("orders"), &policy, &Topology::default());
+    let retried = layout.retry(&message, None, reason);
+    if let Some(retried) = &retried {
+        let retries = retried.properties.headers.as_ref().and_then(|headers| headers.get(names::RETRIES));
+        assert_eq!(retries.and_then(Value::as_i64), Some(message.attempt().into()), "it would come for ever");
+    }
+    for moved in retried.iter().chain([&layout.archive(&message, reason), &layout.dead(&message, reason)]) {
+        assert_eq!(obstacle(moved, FRAME_MAX), None);
+        assert!(moved.body() == publication.body() && moved.routing_key.starts_with("orders."));
+        header_frame(moved);
+    }
+    check_kept(publication, &layout.dead(&message, reason));
+}
+
+fn check_kept(publication: &Publication, dead: &Publication) {
+    let none = Table::new();
+    let [came, kept] = [publication, dead].map(|publication| publication.properties.headers.as_ref().unwrap_or(&none));
+    let is_ours = |name: &str| [names::QUEUE, names::REASON, "CC", "BCC"].contains(&name);
+    for (name, value) in came.iter().filter(|(name, _)| !is_ours(name)) {
+        assert_eq!(kept.get(name), Some(value));
+    }
+    let rest = |publication: &Publication| {
+        let mut rest = publication.properties.clone();
+        (rest.headers, rest.delivery_mode, rest.expiration, rest.user_id) = (None, None, None, None);
+        rest
+    };
+    assert_eq!(rest(publication), rest(dead));
+}
