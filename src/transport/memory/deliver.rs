@@ -81,10 +81,12 @@ impl State {
             let entry = queue.pop().expect("the queue is not empty");
             channels.get_mut(&channel).expect("a queue's consumers have channels").deliver(entry);
         }
+        if self.queues.get(&id).is_some_and(|queue| queue.policy.is_quorum) {
+            self.mind_the_limit(id);
+        }
         if let Some(due) = self.queues.get(&id).and_then(|queue| queue.head_expiry()) {
             self.timer.arm(due);
         }
-        self.tell_whether_full(id);
     }
 }
 

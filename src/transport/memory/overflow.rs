@@ -18,6 +18,13 @@ impl State {
         }
     }
 
+    /// A classic queue looks before what came back goes to another consumer, a quorum queue after that: see [`State::pump`].
+    pub fn mind_the_limit_before_delivery(&mut self, id: u64) {
+        if self.queues.get(&id).is_some_and(|queue| !queue.policy.is_quorum) {
+            self.mind_the_limit(id);
+        }
+    }
+
     fn drop_heads_over_limit(&mut self, id: u64) {
         let mut dropped = Vec::new();
         while let Some(queue) = self.queues.get_mut(&id).filter(|queue| queue.is_over_limit((0, 0))) {

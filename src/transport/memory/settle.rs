@@ -40,7 +40,7 @@ impl State {
         if let Some(spent) = queue.take_back(entry) {
             self.die(id, spent, Reason::DeliveryLimit);
         }
-        self.mind_the_limit(id);
+        self.mind_the_limit_before_delivery(id);
     }
 
     fn take_back_all(&mut self, id: u64, newest_first: impl Iterator<Item = Entry>) {
@@ -48,7 +48,7 @@ impl State {
         for spent in queue.take_back_all(newest_first) {
             self.die(id, spent, Reason::DeliveryLimit);
         }
-        self.mind_the_limit(id);
+        self.mind_the_limit_before_delivery(id);
     }
 
     /// Notes a message as dead, if its queue wants to know.

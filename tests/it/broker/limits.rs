@@ -13,6 +13,7 @@ cases_by_queue_type![
     what_consumers_have_does_not_count,
     a_queue_of_no_length_passes_messages_on_to_who_waits,
     a_message_that_comes_back_to_a_full_queue_pushes_the_head_out,
+    a_message_that_comes_back_to_a_full_quorum_queue_goes_to_who_waits,
 ];
 
 fn a_full_queue_drops_its_head(bench: &Bench) {
@@ -71,4 +72,19 @@ fn a_message_that_comes_back_to_a_full_queue_pushes_the_head_out(bench: &Bench) 
 
     assert_eq!(texts(&bench.take(&dead, 1)), ["1"]);
     bench.assert_holds(&queue, &["2"]);
+}
+
+fn a_message_that_comes_back_to_a_full_quorum_queue_goes_to_who_waits(bench: &Bench) {
+    let queue = bench.declare(bench.queue().max_length(0));
+    let seen = bench.connection.consume(&queue, 3, |waiting| {
+        let consumed = bench.connection.consume(&queue, 3, |ending| {
+            bench.send(&queue, &["1", "2"]);
+            (text(&next(waiting).message), text(&next(ending).message))
+        });
+        bench.send(&queue, &["3"]);
+        (consumed.unwrap(), text(&next(waiting).message))
+    });
+    // A classic queue looks at its length first.
+    let again = if bench.is_quorum() { "2" } else { "3" };
+    assert_eq!(seen.unwrap(), (("1".to_owned(), "2".to_owned()), again.to_owned()));
 }
