@@ -74,7 +74,10 @@ impl State {
 
     fn status_of(&self, id: u64) -> QueueStatus {
         let queue = &self.queues[&id];
-        QueueStatus { name: queue.name().to_owned(), messages: count(queue.ready().len()), consumers: count(queue.line.len()) }
+        // A quorum queue does not count those who wait to be its active consumer.
+        let is_one = queue.policy.is_quorum && queue.policy.is_single_active && !queue.line.is_empty();
+        let consumers = if is_one { 1 } else { count(queue.line.len()) };
+        QueueStatus { name: queue.name().to_owned(), messages: count(queue.ready().len()), consumers }
     }
 
     pub fn purge(&mut self, queue: &str, connection: u64) -> Result<u32, Refusal> {

@@ -1,7 +1,7 @@
 //! Whose turn it is among several consumers (<https://www.rabbitmq.com/docs/consumers>).
 
 use super::bench::{assert_fault, next, text, Bench, SOON};
-use bootstep::{Fault, Inbox, Subscribe};
+use bootstep::{Fault, Inbox, Queue, Subscribe};
 use std::time::Duration;
 
 cases_by_queue_type![
@@ -10,6 +10,7 @@ cases_by_queue_type![
     a_single_active_consumer_gets_everything,
     when_the_single_active_consumer_ends_the_next_takes_over_what_it_had,
     among_those_who_wait_to_be_the_single_active_consumer,
+    only_a_classic_queue_counts_those_who_wait_to_be_the_single_active_consumer,
     an_exclusive_consumer_is_alone,
 ];
 
@@ -123,6 +124,15 @@ fn among_those_who_wait_to_be_the_single_active_consumer(bench: &Bench) {
         inner.unwrap();
     });
     consumed.unwrap();
+}
+
+fn only_a_classic_queue_counts_those_who_wait_to_be_the_single_active_consumer(bench: &Bench) {
+    let queue = bench.declare(bench.queue().single_active_consumer());
+    let consumed = bench.connection.consume(&queue, 1, |_active| {
+        let counted = || bench.connection.declare_queue(&Queue::existing(&queue)).unwrap().consumers;
+        bench.connection.consume(&queue, 1, |_waiting| counted()).unwrap()
+    });
+    assert_eq!(consumed.unwrap(), if bench.is_quorum() { 1 } else { 2 });
 }
 
 fn an_exclusive_consumer_is_alone(bench: &Bench) {
