@@ -10,6 +10,7 @@ mod hooks;
 mod hostile;
 mod hosts;
 mod ledger;
+mod likeness;
 mod recovery;
 mod retry;
 mod shutdown;
