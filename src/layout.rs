@@ -138,14 +138,20 @@ impl Layout {
         self.fitted(moved(message, self.dead_name(), reason), message).unwrap_or_else(|| self.bare(message, self.dead_name()))
     }
 
-    /// The message if it fits into a frame, if need be with less of what the worker adds; what came with it is kept.
+    /// The message if it fits into a frame, if need be with less of what the worker adds; what came with it is kept, in the bytes
+    /// that it came with as well.
     fn fitted(&self, mut moved: Publication, message: &Message) -> Option<Publication> {
         if obstacle(&moved, self.frame_max).is_none() {
             return Some(moved);
         }
-        let came = |name: &String| message.headers().is_some_and(|headers| headers.contains_key(name));
-        let headers = moved.properties.headers.get_or_insert_default();
-        headers.retain(|name, _| came(name) || name == headers::RETRIES);
+        let came = |name: &str| message.headers().is_some_and(|headers| headers.contains_key(name));
+        let is_needed = |name: &str| came(name) || name == headers::RETRIES;
+        // Headers that were taken out are nowhere else.
+        let is_wanted = |name: &str| is_needed(name) || name.starts_with(headers::ORIGINAL);
+        moved.properties.headers.get_or_insert_default().retain(|name, _| is_wanted(name));
+        if obstacle(&moved, self.frame_max).is_some() {
+            moved.properties.headers.get_or_insert_default().retain(|name, _| is_needed(name));
+        }
         obstacle(&moved, self.frame_max).is_none().then_some(moved)
     }
 

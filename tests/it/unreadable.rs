@@ -70,6 +70,20 @@ fn what_cannot_be_read_lands_in_the_dead_letters(queue_type: &str) {
     assert_eq!(running.stop(), 0);
 }
 
+#[test]
+fn headers_that_fill_a_frame_are_kept_though_nothing_else_has_room() {
+    let (stage, url) = Stage::rabbitmq_with_url();
+    let consumer = Consumer::new(Queue::new("large").bind("amq.fanout", ""), |_: Vec<u8>, _: &Message| Ok(Outcome::Ack));
+    let _running = stage.start(consumer);
+    let filler = [short(b"filler"), vec![b'S'], long(&[b'x'; 130_200])].concat();
+    let table = [nested(120), filler].concat();
+    let properties = RawProperties { flags: HEADERS, list: &long(&table) };
+    RawPublisher::connect(&url).publish(b"amq.fanout", b"key", &properties, b"x").unwrap();
+    let dead = stage.take("large.dead", 1).remove(0);
+    let kept = dead.header(&format!("{}headers", bootstep::headers::ORIGINAL));
+    assert!(kept == Some(&Value::Bytes(table)));
+}
+
 /// A header with so many arrays in one another.
 fn nested(depth: usize) -> Vec<u8> {
     let mut bytes = short(b"deep");
