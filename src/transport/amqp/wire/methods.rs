@@ -24,6 +24,8 @@ pub(super) fn mend_method(payload: &mut [u8]) -> Result<Meaning, String> {
     let (Some(class), Some(method)) = (fields.u16(), fields.u16()) else { return Ok(Meaning::Other) };
     match (class, method) {
         (10, 10) => start(fields),
+        // connection.start-ok holds the password, and amiquip logs whatever comes that it does not expect.
+        (10, 11 | 21 | 31 | 40) => Err(format!("a method that only clients send ({class}.{method})")),
         (10, 30) => Ok(tune(fields).unwrap_or(Meaning::Other)),
         (60, 60) => Ok(deliver(fields).unwrap_or(Meaning::Other)),
         (60, 50) => {

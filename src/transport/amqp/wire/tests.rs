@@ -252,6 +252,9 @@ fn a_peer_is_not_believed_whatever_it_says() {
         deep = [short(b"n"), vec![b'F'], long(&deep)].concat();
     }
     check_refused(&frame(1, 0, &[vec![0, 10, 0, 10, 0, 9], long(&deep)].concat()), "nested too deep");
+    // An echo of our login, which would be logged.
+    let login = [vec![0, 10, 0, 11, 0, 0, 0, 0], short(b"PLAIN"), long(b"\0user\0s3cret"), short(b"en_US")].concat();
+    check_refused(&frame(1, 0, &login), "a method that only clients send (10.11)");
 }
 
 #[test]
