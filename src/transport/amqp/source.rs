@@ -31,6 +31,8 @@ pub(super) fn consume<V: ConsumeVisit>(
         channel.basic_consume(&subscription.queue, options)
     });
     let consumer = consumed.map_err(failed)?;
+    let (seen, id) = (connection.seen(), channel.channel_id());
+    let generation = seen.generation(id);
     let shells = BTreeMap::new();
     let mut source = AmqpSource {
         connection,
@@ -39,10 +41,12 @@ pub(super) fn consume<V: ConsumeVisit>(
         deadline: &deadline,
         shells,
         last_tag: 0,
+        generation,
         ended: false,
     };
     let output = visit.visit(&mut source);
     source.end();
+    seen.forget(id, generation);
     deadline.within(CALL_LIMIT, || drop(consumer));
     let _ = deadline.within(CALL_LIMIT, || channel.close());
     Ok(output)
@@ -56,6 +60,8 @@ struct AmqpSource<'a> {
     /// What amiquip wants back for a settlement: the delivery value, emptied; of unsettled messages only.
     shells: BTreeMap<u64, amiquip::Delivery>,
     last_tag: u64,
+    /// Which of the channels of its number this is.
+    generation: u64,
     /// Nothing more can arrive: cancelled by either side, or the channel is closed.
     ended: bool,
 }
@@ -94,7 +100,7 @@ impl Source for AmqpSource<'_> {
                     return Incoming::Closed(Error::new(Fault::ChannelClosed, what));
                 }
                 self.last_tag = tag;
-                let flaw = self.connection.seen().flaw_of(self.channel.channel_id(), tag).map(Arc::new);
+                let flaw = self.connection.seen().flaw_of(self.channel.channel_id(), self.generation, tag).map(Arc::new);
                 self.shells.insert(tag, delivery);
                 Incoming::Delivery(Delivery { tag, redelivered, parts, flaw })
             }

@@ -15,7 +15,10 @@ pub(in crate::transport::amqp) struct Seen {
     frame_max: AtomicU32,
     /// How many flaws wait, so that who has none to fetch takes no lock.
     waiting: AtomicUsize,
-    flaws: Mutex<HashMap<(u16, u64), Flaw>>,
+    /// By channel, which of the channels of that number, and tag: deliveries may be read when their channel is closed by now, and
+    /// its number used again.
+    flaws: Mutex<HashMap<(u16, u64, u64), Flaw>>,
+    generations: Mutex<HashMap<u16, u64>>,
     complaint: Mutex<Option<Complaint>>,
 }
 
@@ -25,6 +28,7 @@ impl Seen {
             frame_max: AtomicU32::new(frame_max),
             waiting: AtomicUsize::new(0),
             flaws: Mutex::default(),
+            generations: Mutex::default(),
             complaint: Mutex::default(),
         }
     }
@@ -38,28 +42,38 @@ impl Seen {
         self.frame_max.store(frame_max, Ordering::Relaxed);
     }
 
+    /// Which of the channels of this number is open now.
+    pub fn generation(&self, channel: u16) -> u64 {
+        lock(&self.generations).get(&channel).copied().unwrap_or(0)
+    }
+
+    pub(super) fn begin(&self, channel: u16) {
+        *lock(&self.generations).entry(channel).or_default() += 1;
+    }
+
     /// What was wrong with this delivery, once.
-    pub fn flaw_of(&self, channel: u16, tag: u64) -> Option<Flaw> {
+    pub fn flaw_of(&self, channel: u16, generation: u64, tag: u64) -> Option<Flaw> {
         if self.waiting.load(Ordering::Acquire) == 0 {
             return None;
         }
         let mut flaws = lock(&self.flaws);
-        let flaw = flaws.remove(&(channel, tag));
+        let flaw = flaws.remove(&(channel, generation, tag));
         self.waiting.store(flaws.len(), Ordering::Release);
         flaw
     }
 
     pub(super) fn note(&self, channel: u16, tag: u64, what: impl FnOnce(&mut Flaw)) {
+        let generation = self.generation(channel);
         let mut flaws = lock(&self.flaws);
-        what(flaws.entry((channel, tag)).or_default());
+        what(flaws.entry((channel, generation, tag)).or_default());
         self.waiting.store(flaws.len(), Ordering::Release);
     }
 
-    /// A channel has ended: nobody will read what was left on it, and its number will be used again.
-    pub(super) fn forget(&self, channel: u16) {
+    /// Nobody will read what was left on this channel.
+    pub fn forget(&self, channel: u16, generation: u64) {
         if self.waiting.load(Ordering::Acquire) > 0 {
             let mut flaws = lock(&self.flaws);
-            flaws.retain(|(of, _), _| *of != channel);
+            flaws.retain(|(of, its, _), _| (*of, *its) != (channel, generation));
             self.waiting.store(flaws.len(), Ordering::Release);
         }
     }

@@ -9,19 +9,29 @@ pub(super) enum Meaning {
     /// Nothing that matters here.
     Other,
     /// A message follows on this channel; what had to be mended of its envelope.
-    Delivery { tag: u64, mends: Vec<Mend> },
+    Delivery {
+        tag: u64,
+        mends: Vec<Mend>,
+    },
     /// Another message follows on this channel, which nobody settles.
     Content,
-    /// The channel has ended.
+    /// A channel begins; its number may have been another's.
+    ChannelOpen,
     ChannelEnd,
     /// The largest frame that the server proposes; 0 is no limit.
-    Tune { frame_max: u32 },
+    Tune {
+        frame_max: u32,
+    },
 }
 
 /// Reads a method, and mends its texts where they stand. What ends too early is left to amiquip, which says so.
-pub(super) fn mend_method(payload: &mut [u8]) -> Result<Meaning, String> {
+pub(super) fn mend_method(channel: u16, payload: &mut [u8]) -> Result<Meaning, String> {
     let mut fields = Fields::new(payload);
     let (Some(class), Some(method)) = (fields.u16(), fields.u16()) else { return Ok(Meaning::Other) };
+    // amiquip would log the whole method.
+    if (class == 10) != (channel == 0) {
+        return Err(format!("a method of the wrong channel ({class}.{method} on {channel})"));
+    }
     match (class, method) {
         (10, 10) => start(fields),
         // connection.start-ok holds the password, and amiquip logs whatever comes that it does not expect.
@@ -41,6 +51,7 @@ pub(super) fn mend_method(payload: &mut [u8]) -> Result<Meaning, String> {
             let _ = strings(&mut fields, 2, 1);
             Ok(if class == 20 { Meaning::ChannelEnd } else { Meaning::Other })
         }
+        (20, 11) => Ok(Meaning::ChannelOpen),
         (20, 41) => Ok(Meaning::ChannelEnd),
         // connection.open-ok and .blocked, queue.declare-ok, basic.consume-ok, .cancel, .cancel-ok.
         (10, 41) | (10, 60) | (50, 11) | (60, 21) | (60, 30) | (60, 31) => {

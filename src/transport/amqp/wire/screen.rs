@@ -1,4 +1,5 @@
-//! Frames out of bytes: only whole frames that were looked at are handed on, and no peer is believed whatever it says.
+//! Frames out of bytes: what has a meaning is held back until it is whole and was looked at, and no peer is believed whatever
+//! it says.
 
 use super::fields::Mend;
 use super::flaws::Seen;
@@ -30,6 +31,9 @@ pub(super) struct Screen {
     taken: usize,
     checked: usize,
     filled: usize,
+    /// How much of a body's frame is to come, its last byte not counted. That is handed on as it comes: on a slow link amiquip
+    /// would take the wait for silence.
+    body: Option<usize>,
     frame_max: u32,
     /// The delivery whose content is on its way, by channel.
     deliveries: BTreeMap<u16, u64>,
@@ -39,14 +43,14 @@ pub(super) struct Screen {
 impl Screen {
     pub fn new(frame_max: u32) -> Self {
         let (buffer, seen) = (vec![0; READ_AT_ONCE], Arc::new(Seen::new(frame_max)));
-        Screen { buffer, taken: 0, checked: 0, filled: 0, frame_max, deliveries: BTreeMap::new(), seen }
+        Screen { buffer, taken: 0, checked: 0, filled: 0, body: None, frame_max, deliveries: BTreeMap::new(), seen }
     }
 
     pub fn seen(&self) -> Arc<Seen> {
         Arc::clone(&self.seen)
     }
 
-    /// Hands on whole frames; reads from the stream only when there is none, so that `WouldBlock` means what it says.
+    /// Hands on what was looked at; reads from the stream only when there is nothing, so that `WouldBlock` means what it says.
     pub fn read(&mut self, stream: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {
         while self.taken == self.checked {
             self.make_room();
@@ -71,13 +75,19 @@ impl Screen {
 
     /// Called with nothing to hand on: what is left is the beginning of a frame.
     fn make_room(&mut self) {
-        self.buffer.copy_within(self.taken..self.filled, 0);
-        self.filled -= self.taken;
-        (self.taken, self.checked) = (0, 0);
-        // `check` has held the length against its limit.
-        let wanted = self.size_of_next().map_or(0, |size| HEAD + size + 1);
+        if self.taken > 0 {
+            self.buffer.copy_within(self.taken..self.filled, 0);
+            self.filled -= self.taken;
+            (self.taken, self.checked) = (0, 0);
+        }
+        // `check` has held the length against its limit; of a body nothing is held back.
+        let size = self.size_of_next().filter(|_| self.body.is_none());
+        let wanted = size.map_or(0, |size| HEAD + size + 1).max(READ_AT_ONCE);
         if wanted > self.buffer.len() {
             self.buffer.resize(wanted, 0);
+        } else if wanted < self.buffer.len() && self.filled <= wanted {
+            self.buffer.truncate(wanted);
+            self.buffer.shrink_to_fit();
         }
     }
 
@@ -89,6 +99,9 @@ impl Screen {
     /// Looks at each whole frame, and at the head of the one that is not whole yet. `Err` says what the peer did.
     fn check(&mut self) -> Result<(), String> {
         loop {
+            if !self.is_past_body()? {
+                return Ok(());
+            }
             let kind = match self.buffer[self.checked..self.filled].first().copied() {
                 None => return Ok(()),
                 Some(kind @ (METHOD | HEADER | BODY | HEARTBEAT)) => kind,
@@ -100,15 +113,21 @@ impl Screen {
             if size > FRAME_LIMIT as usize {
                 return Err(format!("it sent a frame of {size} bytes, and no broker agrees to more than {FRAME_LIMIT}"));
             }
+            let channel = u16::from_be_bytes([self.buffer[self.checked + 1], self.buffer[self.checked + 2]]);
+            // amiquip would log the whole frame.
+            if channel == 0 && matches!(kind, HEADER | BODY) {
+                return Err("it sent a message on channel 0".into());
+            }
             let start = self.checked + HEAD;
             let end = start + size;
+            if kind == BODY {
+                (self.checked, self.body) = (start, Some(size));
+                continue;
+            }
             if end >= self.filled {
                 return Ok(());
             }
-            if self.buffer[end] != FRAME_END {
-                return Err("it sent a frame that does not end where it says".into());
-            }
-            let channel = u16::from_be_bytes([self.buffer[self.checked + 1], self.buffer[self.checked + 2]]);
+            self.expect_end(end)?;
             match kind {
                 METHOD => self.method(channel, start, end)?,
                 HEADER => self.header(channel, start, end)?,
@@ -118,18 +137,38 @@ impl Screen {
         }
     }
 
+    /// Lets through what has come of a body, and says whether that was all of it.
+    fn is_past_body(&mut self) -> Result<bool, String> {
+        let Some(left) = self.body else { return Ok(true) };
+        let came = left.min(self.filled - self.checked);
+        self.checked += came;
+        self.body = Some(left - came);
+        if came < left || self.checked == self.filled {
+            return Ok(false);
+        }
+        self.expect_end(self.checked)?;
+        self.checked += 1;
+        self.body = None;
+        Ok(true)
+    }
+
+    fn expect_end(&self, at: usize) -> Result<(), String> {
+        match self.buffer[at] {
+            FRAME_END => Ok(()),
+            _ => Err("it sent a frame that does not end where it says".into()),
+        }
+    }
+
     fn method(&mut self, channel: u16, start: usize, end: usize) -> Result<(), String> {
-        match mend_method(&mut self.buffer[start..end]).map_err(|what| format!("it sent {what}"))? {
+        match mend_method(channel, &mut self.buffer[start..end]).map_err(|what| format!("it sent {what}"))? {
             Meaning::Other => {}
             Meaning::Delivery { tag, mends } => {
                 self.deliveries.insert(channel, tag);
                 self.note(channel, mends);
             }
             Meaning::Content => drop(self.deliveries.remove(&channel)),
-            Meaning::ChannelEnd => {
-                self.deliveries.remove(&channel);
-                self.seen.forget(channel);
-            }
+            Meaning::ChannelOpen => self.seen.begin(channel),
+            Meaning::ChannelEnd => drop(self.deliveries.remove(&channel)),
             Meaning::Tune { frame_max } => {
                 self.frame_max = if frame_max == 0 { self.frame_max } else { self.frame_max.min(frame_max) };
                 self.seen.agree(self.frame_max);

@@ -84,9 +84,9 @@ fn check(frames: &[Vec<u8>], expected: &[Vec<u8>], why: Option<&str>) -> Option<
     for at_once in [1, 7, bytes.len()] {
         let (out, screen) = screened(&bytes, at_once).unwrap();
         assert!(out == expected, "{}\n{}", out.escape_ascii(), expected.escape_ascii());
-        flaw = screen.seen().flaw_of(1, 7);
+        flaw = screen.seen().flaw_of(1, 0, 7);
         assert_eq!(flaw.as_ref().map(|flaw| flaw.why.as_str()), why);
-        assert_eq!(screen.seen().flaw_of(1, 7), None, "once");
+        assert_eq!(screen.seen().flaw_of(1, 0, 7), None, "once");
     }
     flaw
 }
@@ -209,15 +209,38 @@ fn a_returned_message_is_nobodys_delivery() {
     let rest = header(1, CONTENT_TYPE, &short(b"\xff"));
     let (out, screen) = screened(&[deliver(1, b"k"), frame(1, 1, &returned), rest].concat(), 9).unwrap();
     assert_eq!(out, [deliver(1, b"k"), frame(1, 1, &mended), header(1, CONTENT_TYPE, &short(b"?"))].concat());
-    assert_eq!(screen.seen().flaw_of(1, 7), None);
+    assert_eq!(screen.seen().flaw_of(1, 0, 7), None);
 }
 
 #[test]
-fn a_flaw_is_forgotten_with_its_channel() {
-    let frames = [deliver(1, b"\xff"), deliver(2, b"\xff"), frame(1, 1, &[0, 20, 0, 41])].concat();
+fn a_flaw_is_of_its_channel_and_no_other_of_that_number() {
+    let (open, closed) = (frame(1, 1, &[0, 20, 0, 11, 0, 0, 0, 0]), frame(1, 1, &[0, 20, 0, 41]));
+    let frames = [open.clone(), deliver(1, b"\xff"), closed, open, deliver(1, b"fine"), deliver(2, b"\xff")].concat();
     let (_, screen) = screened(&frames, 1000).unwrap();
-    assert_eq!(screen.seen().flaw_of(1, 7), None);
-    assert!(screen.seen().flaw_of(2, 7).is_some());
+    let seen = screen.seen();
+    assert_eq!((seen.generation(1), seen.generation(2)), (2, 0));
+    assert_eq!(seen.flaw_of(1, 2, 7), None);
+    assert!(seen.flaw_of(1, 1, 7).is_some());
+    seen.forget(2, 0);
+    assert_eq!(seen.flaw_of(2, 0, 7), None);
+}
+
+#[test]
+fn a_body_is_handed_on_as_it_comes() {
+    let mut screen = Screen::new(4096);
+    let body = frame(3, 1, &[7; 3000]);
+    let mut half = Drip { bytes: &body[..1000], at_once: 1000, is_dry: true };
+    assert_eq!(screen.read(&mut half, &mut [0; 4096]).unwrap(), 1000);
+    let mut rest = Drip { bytes: &body[1000..], at_once: 5000, is_dry: true };
+    assert_eq!(screen.read(&mut rest, &mut [0; 4096]).unwrap(), body.len() - 1000);
+}
+
+#[test]
+fn what_amiquip_would_log_is_refused_unread() {
+    check_refused(&frame(3, 0, b"s3cret"), "a message on channel 0");
+    check_refused(&frame(2, 0, &[0; 14]), "a message on channel 0");
+    check_refused(&frame(1, 0, &[0, 60, 0, 60]), "a method of the wrong channel (60.60 on 0)");
+    check_refused(&frame(1, 3, &[0, 10, 0, 60]), "a method of the wrong channel (10.60 on 3)");
 }
 
 #[test]
