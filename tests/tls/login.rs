@@ -37,12 +37,13 @@ fn an_authority_that_the_system_trusts_needs_no_file() {
         return drop(opens(&url));
     }
     let node = shared_node();
-    let status = Command::new(env::current_exe().unwrap())
+    let output = Command::new(env::current_exe().unwrap())
         .args(["--exact", "login::an_authority_that_the_system_trusts_needs_no_file"])
         .env("BOOTSTEP_TLS_URL", format!("amqps://localhost:{}", node.0.tls_port()))
         .env("SSL_CERT_FILE", node.file("ca.pem"))
-        .status();
-    assert!(status.unwrap().success());
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
 #[test]
