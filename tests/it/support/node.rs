@@ -134,6 +134,12 @@ impl Node {
         handshake(self.ports.amqp).unwrap_or(false)
     }
 
+    // Its listeners open one after the other.
+    fn listens_for_tls(&self) -> bool {
+        let is_wanted = self.setup.config.contains("{tls-port}");
+        !is_wanted || TcpStream::connect((Ipv4Addr::LOCALHOST, self.ports.tls)).is_ok()
+    }
+
     /// The folder that holds everything the node writes.
     pub fn folder(&self) -> PathBuf {
         self.folder.path().to_path_buf()
@@ -225,7 +231,7 @@ impl Node {
         let answered = holds_within(deadline, || {
             has_ended = self.server.try_wait().expect("a child can be asked").is_some();
             // Its own process id first: a stranger on the port would answer a handshake as well.
-            has_ended || (self.server_id().is_some() && self.answers())
+            has_ended || (self.server_id().is_some() && self.answers() && self.listens_for_tls())
         });
         answered && !has_ended
     }
