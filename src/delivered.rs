@@ -2,6 +2,7 @@
 
 use crate::message::{Delivery, Flaw, Parts, Properties, Publication, Table, Value};
 use std::fmt;
+use std::ops::Bound::{Included, Unbounded};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Headers that the worker writes on messages it moves; all are kept on every hop.
@@ -85,9 +86,19 @@ impl Message {
 
     /// What could not be read as it came, if anything: a text that is not UTF-8 (here it has a `?` for each such byte), headers
     /// that break the rules of AMQP or are nested more than 64 deep (here there are none). A worker takes it for a message that
-    /// cannot be decoded.
+    /// cannot be decoded; one that was moved and is back on its queue stays one.
     pub fn flaw(&self) -> Option<&str> {
-        self.flaw.as_ref().map(|flaw| flaw.why.as_str())
+        match &self.flaw {
+            Some(flaw) => Some(&flaw.why),
+            None => self.was_flawed().then_some("it was moved before, and could not be read then"),
+        }
+    }
+
+    /// What was replaced or taken out did not come back with it.
+    fn was_flawed(&self) -> bool {
+        let first = self.headers().and_then(|headers| headers.range::<str, _>((Included(headers::ORIGINAL), Unbounded)).next());
+        let has_originals = first.is_some_and(|(name, _)| name.starts_with(headers::ORIGINAL));
+        has_originals && self.header(headers::QUEUE).and_then(Value::as_str) == Some(self.queue())
     }
 
     /// The bytes of what could not be read, by name.

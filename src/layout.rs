@@ -138,21 +138,23 @@ impl Layout {
         self.fitted(moved(message, self.dead_name(), reason), message).unwrap_or_else(|| self.bare(message, self.dead_name()))
     }
 
-    /// The message if it fits into a frame, if need be with less of what the worker adds; what came with it is kept, in the bytes
-    /// that it came with as well.
-    fn fitted(&self, mut moved: Publication, message: &Message) -> Option<Publication> {
+    /// The message if it fits into a frame, if need be with less: first goes what was mended of headers whose original bytes are
+    /// kept, then what the worker says of the move, then the original bytes. What came as it is, is kept.
+    fn fitted(&self, moved: Publication, message: &Message) -> Option<Publication> {
         if obstacle(&moved, self.frame_max).is_none() {
             return Some(moved);
         }
         let came = |name: &str| message.headers().is_some_and(|headers| headers.contains_key(name));
-        let is_needed = |name: &str| came(name) || name == headers::RETRIES;
-        // Headers that were taken out are nowhere else.
-        let is_wanted = |name: &str| is_needed(name) || name.starts_with(headers::ORIGINAL);
-        moved.properties.headers.get_or_insert_default().retain(|name, _| is_wanted(name));
-        if obstacle(&moved, self.frame_max).is_some() {
-            moved.properties.headers.get_or_insert_default().retain(|name, _| is_needed(name));
-        }
-        obstacle(&moved, self.frame_max).is_none().then_some(moved)
+        let is_original = |name: &str| name.starts_with(headers::ORIGINAL);
+        let has_original = message.originals().any(|(name, _)| name == "headers" || name == "properties");
+        let with_only = |is_kept: &dyn Fn(&str) -> bool| {
+            let mut moved = moved.clone();
+            let headers = moved.properties.headers.get_or_insert_default();
+            headers.retain(|name, _| is_kept(name) || name == headers::RETRIES);
+            obstacle(&moved, self.frame_max).is_none().then_some(moved)
+        };
+        let unmended = if has_original { with_only(&|name| !came(name) || is_original(name)) } else { None };
+        unmended.or_else(|| with_only(&|name| came(name) || is_original(name))).or_else(|| with_only(&came))
     }
 
     /// The message as it came, with nothing added: as large as it was, so it fits.
@@ -163,6 +165,10 @@ impl Layout {
         bare.mandatory = obstacle(&bare, self.frame_max).is_none();
         if let Some(headers) = &mut bare.properties.headers {
             headers.retain(|name, _| name != "CC" && name != "BCC");
+        }
+        // RabbitMQ may have added so much that it does not fit any more.
+        if let (true, Some(headers)) = (obstacle(&bare, self.frame_max).is_some(), &mut bare.properties.headers) {
+            forget_history(headers);
         }
         bare
     }

@@ -72,8 +72,11 @@ fn check_kept(publication: &Publication, dead: &Publication) {
     let none = Table::new();
     let [came, kept] = [publication, dead].map(|publication| publication.properties.headers.as_ref().unwrap_or(&none));
     let is_ours = |name: &str| [names::QUEUE, names::REASON, "CC", "BCC"].contains(&name);
+    // Where both do not fit, the bytes of all headers stand for what was mended of them.
+    let originals = ["headers", "properties"].map(|name| format!("{}{name}", names::ORIGINAL));
+    let has_originals = originals.iter().any(|name| kept.contains_key(name) && !came.contains_key(name));
     for (name, value) in came.iter().filter(|(name, _)| !is_ours(name)) {
-        assert_eq!(kept.get(name), Some(value));
+        assert!(kept.get(name) == Some(value) || has_originals, "{name}");
     }
     let rest = |publication: &Publication| {
         let mut rest = publication.properties.clone();

@@ -2,8 +2,9 @@
 
 use crate::support::raw::{long, short, RawProperties, RawPublisher};
 use crate::support::stage::{Stage, SOON};
-use bootstep::{Consumer, Message, Outcome, Queue, Value};
+use bootstep::{Consumer, Message, Outcome, Queue, RetryPolicy, Value};
 use std::sync::mpsc::sync_channel;
+use std::time::Duration;
 
 const CONTENT_TYPE: u16 = 1 << 15;
 const HEADERS: u16 = 1 << 13;
@@ -82,6 +83,42 @@ fn headers_that_fill_a_frame_are_kept_though_nothing_else_has_room() {
     let dead = stage.take("large.dead", 1).remove(0);
     let kept = dead.header(&format!("{}headers", bootstep::headers::ORIGINAL));
     assert!(kept == Some(&Value::Bytes(table)));
+}
+
+#[test]
+fn a_message_that_is_retried_and_cannot_be_read_stays_one() {
+    let (stage, url) = Stage::rabbitmq_with_url();
+    let (tell, told) = sync_channel(100);
+    let queue = Queue::new("again").bind("amq.fanout", "");
+    let consumer = Consumer::new(queue, |_: Vec<u8>, _: &Message| panic!("its key is not the one it was sent with"));
+    let _running =
+        stage.start(consumer.retry(RetryPolicy::fixed(Duration::from_millis(50), 1)).on_decode_error(move |error, message| {
+            tell.send((message.attempt(), message.flaw().map(str::to_owned))).unwrap();
+            Outcome::retry(error)
+        }));
+    RawPublisher::connect(&url).publish(b"amq.fanout", b"\xff", &PLAIN, b"x").unwrap();
+    let next = || told.recv_timeout(SOON).unwrap();
+    assert_eq!(next(), (1, Some("its routing key is not UTF-8".to_owned())));
+    assert_eq!(next(), (2, Some("it was moved before, and could not be read then".to_owned())));
+    let archived = stage.take("again.archive", 1).remove(0);
+    let kept = archived.header(&format!("{}routing-key", bootstep::headers::ORIGINAL));
+    assert_eq!(kept, Some(&Value::Bytes(vec![0xff])));
+    // Whoever looks at what was set aside is not stopped by what happened before.
+    assert_eq!(archived.flaw(), None);
+}
+
+#[test]
+fn a_name_that_cannot_be_read_among_large_headers_is_kept_with_all_of_them() {
+    let (stage, url) = Stage::rabbitmq_with_url();
+    let consumer = Consumer::new(Queue::new("named").bind("amq.fanout", ""), |_: Vec<u8>, _: &Message| Ok(Outcome::Ack));
+    let _running = stage.start(consumer);
+    let filler = [short(b"filler"), vec![b'S'], long(&[b'x'; 80_000])].concat();
+    let table = [short(b"caf\xe9"), vec![b't', 1], filler].concat();
+    let properties = RawProperties { flags: HEADERS, list: &long(&table) };
+    RawPublisher::connect(&url).publish(b"amq.fanout", b"key", &properties, b"x").unwrap();
+    let dead = stage.take("named.dead", 1).remove(0);
+    assert!(dead.header(&format!("{}headers", bootstep::headers::ORIGINAL)) == Some(&Value::Bytes(table)));
+    assert!(dead.header(bootstep::headers::REASON).is_some());
 }
 
 /// A header with so many arrays in one another.
