@@ -119,8 +119,17 @@ impl Broker {
     /// ([`Fault::Config`]), a login or a certificate that one end refuses ([`Fault::AccessRefused`]). With several hosts
     /// it is one that may pass, if any of their errors is.
     pub fn connect(&self, name: &str) -> Result<Connection, Error> {
+        self.connect_while(name, || true)
+    }
+
+    /// This connects as [`connect`](Broker::connect) does, and tries no further host once it is not wanted any more: silent hosts
+    /// take their time one after the other, and a worker that is to stop should not wait for all of them.
+    ///
+    /// # Errors
+    /// As `connect`; [`Fault::Unreachable`] if it was given up.
+    pub fn connect_while(&self, name: &str, is_wanted: impl Fn() -> bool) -> Result<Connection, Error> {
         let link = match &self.0 {
-            Place::Amqp(addresses) => Link::Amqp(AmqpConnection::open_any(addresses, name)?),
+            Place::Amqp(addresses) => Link::Amqp(AmqpConnection::open_any(addresses, name, is_wanted)?),
             Place::Memory(memory) => Link::Memory(memory.connect(name)?),
             Place::Wrong(what) => return Err(Error::new(Fault::Config, what.clone())),
         };

@@ -21,7 +21,8 @@ impl Step for Connect {
     }
 
     fn start(&mut self, ctx: &mut Context) -> Result<(), BoxError> {
-        let connection = ctx.broker().connect("bootstep consuming")?;
+        let shutdown = ctx.shutdown();
+        let connection = ctx.broker().connect_while("bootstep consuming", || !shutdown.is_asked())?;
         log::info!("connected to {} ({})", connection.place(), connection.server());
         let reporter = ctx.reporter();
         connection.when_lost(move |error| reporter.failed(error));

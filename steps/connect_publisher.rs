@@ -23,7 +23,8 @@ impl Step for ConnectPublisher {
     }
 
     fn start(&mut self, ctx: &mut Context) -> Result<(), BoxError> {
-        let connection = ctx.broker().connect("bootstep publishing")?;
+        let shutdown = ctx.shutdown();
+        let connection = ctx.broker().connect_while("bootstep publishing", || !shutdown.is_asked())?;
         let reporter = ctx.reporter();
         connection.when_lost(move |error| reporter.failed(error));
         let publisher = match self.publisher.take() {

@@ -7,7 +7,11 @@ use std::time::{Duration, Instant};
 
 /// Opens one of the hosts. Their order is another each time, so that a fleet of workers spreads over a cluster, and so that
 /// a host which is back is used again.
-pub(super) fn any<T>(addresses: &Addresses, mut open: impl FnMut(&Address) -> Result<T, Error>) -> Result<T, Error> {
+pub(super) fn any<T>(
+    addresses: &Addresses,
+    is_wanted: impl Fn() -> bool,
+    mut open: impl FnMut(&Address) -> Result<T, Error>,
+) -> Result<T, Error> {
     let mut order: Vec<&Address> = addresses.hosts().iter().collect();
     fastrand::shuffle(&mut order);
     let mut failures = Vec::new();
@@ -20,6 +24,9 @@ pub(super) fn any<T>(addresses: &Addresses, mut open: impl FnMut(&Address) -> Re
                 return Ok(opened);
             }
             Err(err) => failures.push((address.place(), err)),
+        }
+        if !is_wanted() {
+            return Err(Error::new(Fault::Unreachable, "connecting was given up, as nobody wants it any more"));
         }
     }
     Err(together(failures))
@@ -89,13 +96,17 @@ mod tests {
         let mut orders = BTreeSet::new();
         for _ in 0..200 {
             let mut tried = Vec::new();
-            let opened = any(&three(), |address| {
-                tried.push(address.place());
-                match address.host.as_str() {
-                    "b" => Ok(address.place()),
-                    _ => Err(Error::new(Fault::Unreachable, "away")),
-                }
-            });
+            let opened = any(
+                &three(),
+                || true,
+                |address| {
+                    tried.push(address.place());
+                    match address.host.as_str() {
+                        "b" => Ok(address.place()),
+                        _ => Err(Error::new(Fault::Unreachable, "away")),
+                    }
+                },
+            );
             assert_eq!(opened.expect("one of them opens"), "b:1");
             assert_eq!(tried.pop().as_deref(), Some("b:1"));
             orders.insert(tried);
@@ -106,13 +117,31 @@ mod tests {
 
     #[test]
     fn all_that_failed_are_named_with_their_causes() {
-        let err =
-            any(&three(), |address| -> Result<(), _> { Err(Error::new(Fault::AccessRefused, format!("no {}", address.host))) });
+        let err = any(
+            &three(),
+            || true,
+            |address| -> Result<(), _> { Err(Error::new(Fault::AccessRefused, format!("no {}", address.host))) },
+        );
         let text = err.expect_err("all of them fail").to_string();
         assert!(text.starts_with("none of the 3 hosts could be used: "), "{text}");
         for cause in ["a:5672: no a", "b:1: no b", "[::1]:5672: no ::1"] {
             assert!(text.contains(cause), "{text}");
         }
+    }
+
+    #[test]
+    fn no_further_host_is_tried_once_it_is_not_wanted() {
+        let tried = std::cell::Cell::new(0);
+        let opened = any(
+            &three(),
+            || tried.get() < 2,
+            |_| -> Result<(), _> {
+                tried.set(tried.get() + 1);
+                Err(Error::new(Fault::Timeout, "silent"))
+            },
+        );
+        let err = opened.expect_err("nobody answers");
+        assert_eq!((tried.get(), err.fault()), (2, Fault::Unreachable));
     }
 
     #[test]
