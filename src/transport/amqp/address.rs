@@ -50,6 +50,10 @@ impl Addresses {
 
 fn parse(text: &str) -> Result<Vec<Address>, Error> {
     let (scheme, rest) = scheme_of(text)?;
+    if rest.contains("://") {
+        let what = "the AMQP URL has another one in it; name its hosts as in `amqp://a,b/virtual-host`";
+        return Err(wrong(format!("{what}, or hand several URLs to `Broker::amqp_any`; {ESCAPES}")));
+    }
     let (authority, rest) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     if rest.contains(['@', '#']) {
         return Err(wrong(format!("the AMQP URL has a `#`, or an `@` behind a `/` or `?`; {ESCAPES}")));
@@ -64,9 +68,18 @@ fn parse(text: &str) -> Result<Vec<Address>, Error> {
     };
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (user, password) = login.map_or_else(|| Ok(("guest".into(), "guest".into())), user_and_password)?;
-    let (port, settings) = match scheme {
-        Scheme::Amqp => (5672, Settings::plain(query)?),
-        Scheme::Amqps => (5671, Settings::with_tls(query)?),
+    let port = match scheme {
+        Scheme::Amqp => 5672,
+        Scheme::Amqps => 5671,
+    };
+    // The hosts first: if a password has no `@` behind it, the rest may be a piece of that.
+    let places: Vec<(String, u16)> = match hosts {
+        "" => vec![("localhost".into(), port)],
+        hosts => hosts.split(',').map(|host| host_and_port(host, port)).collect::<Result<_, _>>()?,
+    };
+    let settings = match scheme {
+        Scheme::Amqp => Settings::plain(query)?,
+        Scheme::Amqps => Settings::with_tls(query)?,
     };
     let virtual_host = virtual_host(path)?;
     let at = |(host, port)| Address {
@@ -77,10 +90,7 @@ fn parse(text: &str) -> Result<Vec<Address>, Error> {
         password: password.clone(),
         settings: settings.clone(),
     };
-    match hosts {
-        "" => Ok(vec![at(("localhost".into(), port))]),
-        hosts => hosts.split(',').map(|host| host_and_port(host, port).map(at)).collect(),
-    }
+    Ok(places.into_iter().map(at).collect())
 }
 
 const LIKE_THIS: &str = "write it like `amqp://user:password@host:5672/virtual-host`, or just `amqp://host`";
@@ -157,7 +167,7 @@ fn host_name(text: &str) -> Result<String, Error> {
         "" => Err(wrong("the AMQP URL has an empty host name among its hosts; write them like `amqp://a,b:5673`")),
         name if is_name(name) => Ok(name.into()),
         // Not quoted: it may be a password that lost its `@`.
-        _ => Err(wrong("a host name in the AMQP URL has a character that is in no host name")),
+        _ => Err(wrong("a host name in the AMQP URL has a character that is in no host name; several hosts have commas between them, and no spaces")),
     }
 }
 

@@ -156,8 +156,9 @@ impl Settings {
                 }
                 _ => return Err(wrong("`verify` in the AMQP URL can only be `verify_peer`, which it is without being set")),
             },
-            // Nothing else is shown: it is no name somebody misspelt, and its line ends could forge lines of a log.
-            other if other.len() > NAME_MAX || other.contains(char::is_control) => {
+            // Nothing else is shown: it is no name somebody misspelt, it may be a piece of a password, and line ends could forge lines
+            // of a log.
+            other if other.len() > NAME_MAX || !other.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') => {
                 return Err(wrong(format!("a name in the query of the AMQP URL is not known; known are {KNOWN}")));
             }
             other => return Err(wrong(format!("`{other}` in the AMQP URL is not known; known are {KNOWN}"))),

@@ -65,7 +65,10 @@ fn a_url_that_cannot_be_read_is_told_how_to_write_one() {
     check("amqp://[h]", "not an IPv6 address");
     check("amqp://[fe80::1%25]", "not an IPv6 address");
     check("amqp://[fe80::1%25eth0%0aERROR]", "not an IPv6 address");
-    check("amqp://a b", "a character that is in no host name");
+    check("amqp://a b", "a character that is in no host name; several hosts have commas between them");
+    check("amqp://a;b", "several hosts have commas between them");
+    check("amqp://a,amqp://b", "hand several URLs to `Broker::amqp_any`");
+    check("amqp://user:Zq7?Xw9", "a port in the AMQP URL is not a number");
     check("amqp://@h", "no user name before it");
     check("amqp://u:50%@h", "the password in the AMQP URL has a `%` without two hexadecimal digits behind it");
     check("amqp://u:%ff@h", "the password in the AMQP URL is not UTF-8");
