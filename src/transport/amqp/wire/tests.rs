@@ -65,15 +65,14 @@ fn screened(bytes: &[u8], at_once: usize) -> Result<(Vec<u8>, Screen), String> {
     let (mut screen, mut drip) = (Screen::new(4096), Drip { bytes, at_once, is_dry: true });
     let mut out = Vec::new();
     let mut some = [0; 100];
-    let mut waits = 0;
-    while waits < 2 || !drip.bytes.is_empty() {
+    loop {
         match screen.read(&mut drip, &mut some) {
             Ok(count) => out.extend(&some[..count]),
-            Err(err) if err.kind() == io::ErrorKind::WouldBlock => waits += 1,
+            Err(err) if err.kind() == io::ErrorKind::WouldBlock && drip.bytes.is_empty() => return Ok((out, screen)),
+            Err(err) if err.kind() == io::ErrorKind::WouldBlock => {}
             Err(err) => return Err(err.to_string()),
         }
     }
-    Ok((out, screen))
 }
 
 /// What comes out of these frames, and the flaw of delivery 7 on channel 1.
