@@ -186,8 +186,9 @@ impl MemoryBroker {
     pub fn publish(&self, publication: Publication) -> Result<(), Error> {
         let whither = format!("publish to `{}` with the routing key `{}`", publication.exchange, publication.routing_key);
         // Whoever calls this wants to know, even if the message says that its publisher does not.
-        let checked = route::check(&publication.mandatory());
-        let taken = checked.and_then(|message| self.core.with(|state| state.publish(message, Publisher::New)));
+        let publication = publication.mandatory();
+        let checked = route::check(&publication);
+        let taken = self.core.with(|state| state.publish(&publication.exchange, checked, Publisher::New));
         match taken.map_err(|refusal| refusal.to(&whither))? {
             Taken::Yes => Ok(()),
             refused => Err(Error::new(Fault::NotTaken, format!("could not {whither}: {}", refused.reason()))),

@@ -71,7 +71,7 @@ impl Outlet for MemoryOutlet<'_> {
             if !state.outlets.contains_key(&self.channel) {
                 return Err(refusal::lost(&self.connection.name));
             }
-            let taken = state.publish(checked?, Publisher::Channel(self.channel))?;
+            let taken = state.publish(&publication.exchange, checked, Publisher::Channel(self.channel))?;
             // Counted before it is sent, so that it is never read before it is counted.
             core.unread.fetch_add(1, Ordering::SeqCst);
             // The receiver is ours, so it is there.

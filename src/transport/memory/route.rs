@@ -74,17 +74,24 @@ fn expiration_of(properties: &Properties) -> Result<Option<Duration>, Refusal> {
 }
 
 impl State {
-    /// Puts a message on every queue it is routed to, and answers what its publisher is told.
-    pub fn publish(&mut self, message: Checked, publisher: Publisher) -> Result<Taken, Refusal> {
+    /// Puts a message on every queue it is routed to, and answers what its publisher is told. What is wrong with the exchange is
+    /// told before what is wrong with the message.
+    pub fn publish(
+        &mut self,
+        exchange: &str,
+        checked: Result<Checked, Refusal>,
+        publisher: Publisher,
+    ) -> Result<Taken, Refusal> {
+        match self.exchanges.get(exchange) {
+            Some(internal) if internal.declared.internal => {
+                let text = format!("cannot publish to internal exchange '{exchange}' in vhost '/'");
+                return Err(refusal::access(text));
+            }
+            None if !exchange.is_empty() => return Err(refusal::no_exchange(exchange)),
+            _ => {}
+        }
+        let message = checked?;
         let parts = &message.parts;
-        let exchange = self.exchanges.get(&parts.exchange);
-        if exchange.is_some_and(|exchange| exchange.declared.internal) {
-            let text = format!("cannot publish to internal exchange '{}' in vhost '/'", parts.exchange);
-            return Err(refusal::access(text));
-        }
-        if exchange.is_none() && !parts.exchange.is_empty() {
-            return Err(refusal::no_exchange(&parts.exchange));
-        }
         let taken = if parts.exchange.is_empty() && parts.properties.headers.is_none() {
             match self.names.get(&parts.routing_key) {
                 None => Routed::Nowhere,

@@ -1,7 +1,7 @@
 //! What the broker refuses about exchanges, and in which words.
 
-use super::bench::{assert_fault, assert_refused, Bench};
-use bootstep::{Binding, Exchange, ExchangeKind, Fault};
+use super::bench::{assert_fault, assert_refused, Bench, SOON};
+use bootstep::{Binding, Exchange, ExchangeKind, Fault, Properties, Publication};
 
 cases![
     the_default_exchange_cannot_be_declared,
@@ -10,6 +10,7 @@ cases![
     a_binding_names_the_missing_exchange_before_the_missing_queue,
     a_locked_queue_is_bound_and_unbound_by_nobody_else,
     an_exchange_is_deleted_whatever_is_bound_to_it,
+    a_wrong_exchange_is_told_before_a_wrong_message,
 ];
 
 fn the_default_exchange_cannot_be_declared(bench: &Bench) {
@@ -84,5 +85,20 @@ fn an_exchange_is_deleted_whatever_is_bound_to_it(bench: &Bench) {
     for exchange in [&exchange, &source] {
         bench.connection.delete_exchange(exchange).unwrap();
         assert_fault(bench.connection.declare_exchange(&Exchange::existing(exchange)), Fault::NotFound);
+    }
+}
+
+fn a_wrong_exchange_is_told_before_a_wrong_message(bench: &Bench) {
+    let internal = bench.exchange(|name| Exchange::direct(name).internal());
+    let mut late = Properties::persistent("text/plain");
+    late.expiration = Some("soon".into());
+    for properties in [Properties::persistent("text/plain").header("CC", "no list"), late] {
+        let publish = |exchange: &str| {
+            let publication = Publication::new(exchange, "key", "body").with(properties.clone());
+            bench.connection.publish(&[publication], SOON)
+        };
+        assert_fault(publish("nobody-declared-this"), Fault::NotFound);
+        assert_fault(publish(&internal), Fault::AccessRefused);
+        assert_fault(publish("amq.direct"), Fault::Mismatch);
     }
 }
