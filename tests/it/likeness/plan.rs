@@ -181,7 +181,9 @@ impl Plan {
                 queue = queue.argument("x-dead-letter-routing-key", key);
             }
         }
-        if plan.is_single_active {
+        // From 4.0 on the next active consumer of a classic queue may be served before it has back what the last one had, and
+        // a consumer of higher priority takes over a quorum queue from one that is at work.
+        if plan.is_single_active && !self.is_rabbitmq_4 {
             queue = queue.single_active_consumer();
         }
         bounded(queue, plan, self.is_rabbitmq_4)
