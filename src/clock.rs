@@ -59,6 +59,12 @@ impl Clock {
         receiver
     }
 
+    /// The next moment that somebody waits for, on a clock turned by hand.
+    pub(crate) fn next_alarm(&self) -> Option<Instant> {
+        let hands = self.0.as_ref()?.lock().expect("no holder of the clock panics");
+        hands.alarms.iter().map(|(due, _)| *due).min()
+    }
+
     /// This turns the clock forward; nothing happens to the system's clock.
     pub fn advance(&self, by: Duration) {
         let Some(hands) = &self.0 else { return };

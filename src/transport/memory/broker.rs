@@ -200,6 +200,11 @@ impl MemoryBroker {
         self.messages(queue).iter().map(|message| message.body().to_vec()).collect()
     }
 
+    /// The same as text: a failed assertion prints what a reader can read. What is not UTF-8 is replaced by `\u{FFFD}`.
+    pub fn texts(&self, queue: &str) -> Vec<String> {
+        self.messages(queue).iter().map(|message| String::from_utf8_lossy(message.body()).into_owned()).collect()
+    }
+
     /// The ready messages of a queue as they would be delivered; none if there is no such queue.
     pub fn messages(&self, queue: &str) -> Vec<Publication> {
         self.core.with(|state| {
@@ -217,9 +222,16 @@ impl MemoryBroker {
         names
     }
 
+    /// How many consumers a queue has: one for each worker and consumer of it that is connected; 0 if there is no such queue.
+    pub fn consumers(&self, queue: &str) -> usize {
+        let state = self.core.lock();
+        state.names.get(queue).and_then(|id| state.queues.get(id)).map_or(0, |queue| queue.line.len())
+    }
+
     /// Cuts every open connection, as a network that goes away would: what is unsettled goes back to its queue.
     ///
-    /// New connections are taken at once; see [`stop_listening`](MemoryBroker::stop_listening).
+    /// New connections are taken at once; see [`stop_listening`](MemoryBroker::stop_listening). A worker comes back when the
+    /// broker's clock has passed its delay, which [`until`](MemoryBroker::until) sees to.
     pub fn sever(&self) {
         self.core.with(|state| {
             // None may get what another gives back: that would count as one more delivery.

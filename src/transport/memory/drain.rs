@@ -1,56 +1,189 @@
 //! Waiting until the broker is at rest, and turning its clock where only time stands between a message and its consumer.
 
-use super::broker::MemoryBroker;
+use super::broker::{Core, MemoryBroker};
 use super::state::State;
 use super::x_death::{self, Reason};
 use crate::error::{Error, Fault};
 use crate::message::Parts;
 use std::sync::atomic::Ordering;
+use std::sync::MutexGuard;
 use std::time::{Duration, Instant};
 
 /// Longer than any test, short enough to be added to any instant.
 const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 3600);
 
+/// As long as nothing changes for so long, what is waited for may itself wait for the clock.
+const STILL_FOR: Duration = Duration::from_millis(1);
+/// How far the clock is turned for workers that wait, in all: those that wait in vain do so for ever, and a consumer timeout should
+/// not come of it.
+const FOR_WORKERS: Duration = Duration::from_secs(600);
+
+/// Who turns a clock by hand while the broker is waited for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turning {
+    TheTest,
+    Us,
+}
+
 impl MemoryBroker {
     /// Waits until nothing is deliverable, unacked or unconfirmed, not even after time has passed.
     ///
     /// Whenever the broker is at rest, the clock is turned to the next expiry that sends a message on to a queue with a
-    /// consumer; messages that wait for nobody, as in an archive, do not age by it, and no queue goes for want of use. With
-    /// [`Clock::system`](crate::Clock::system) it waits for those expiries instead. The deadline is real time in any case.
+    /// consumer; messages that wait for nobody, as in an archive, do not age by it, and no queue goes for want of use. When it
+    /// does not come to rest because a worker waits (to connect again, or to try again what a queue refused), the clock is
+    /// turned to the end of that. With [`Clock::system`](crate::Clock::system) time passes by itself. The deadline is real time
+    /// in any case.
+    ///
+    /// A worker that was cut off consumes nothing until it is back: wait for that first ([`until`](MemoryBroker::until)).
     ///
     /// # Errors
     /// [`Fault::Timeout`] when the deadline passes; it says what the broker was stuck on.
     pub fn drain(&self, deadline: Duration) -> Result<(), Error> {
+        self.come_to_rest(deadline, Turning::Us)
+    }
+
+    /// Waits until nothing is deliverable, unacked or unconfirmed, and leaves the clock alone: what waits for its time goes on
+    /// waiting.
+    ///
+    /// ```
+    /// use bootstep::{Broker, Consumer, MemoryBroker, Outcome, Publication, RetryPolicy, Worker};
+    /// use std::time::Duration;
+    ///
+    /// let memory = MemoryBroker::new();
+    /// let mut worker = Worker::new(Broker::from(&memory));
+    /// let jobs = Consumer::new("jobs", |_job: String, _| Ok(Outcome::retry("not yet")));
+    /// worker.steps.add(jobs.retry(RetryPolicy::fixed(Duration::from_secs(3600), 1)));
+    /// let running = worker.start()?;
+    ///
+    /// memory.publish(Publication::new("", "jobs", "paint the fence"))?;
+    /// memory.rest(Duration::from_secs(10))?;
+    /// assert_eq!(memory.texts("jobs.retry.3600s"), ["paint the fence"]);
+    /// memory.advance(Duration::from_secs(3600));
+    /// memory.rest(Duration::from_secs(10))?;
+    /// assert_eq!(memory.texts("jobs.archive"), ["paint the fence"]);
+    /// # drop(running);
+    /// # Ok::<(), bootstep::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Fault::Timeout`] when the deadline, which is real time, passes; it says what the broker was stuck on.
+    pub fn rest(&self, deadline: Duration) -> Result<(), Error> {
+        self.come_to_rest(deadline, Turning::TheTest)
+    }
+
+    /// Waits until a condition holds. A clock by hand is turned as [`drain`](MemoryBroker::drain) does, and also to when a worker
+    /// that was cut off connects again. `what` completes "not within 10s: …".
+    ///
+    /// ```
+    /// use bootstep::{Broker, Consumer, MemoryBroker, Outcome, Worker};
+    /// use std::time::Duration;
+    ///
+    /// let memory = MemoryBroker::new();
+    /// let mut worker = Worker::new(Broker::from(&memory));
+    /// worker.steps.add(Consumer::new("jobs", |_job: String, _| Ok(Outcome::Ack)));
+    /// let running = worker.start()?;
+    /// memory.sever();
+    /// memory.until("the worker is back", Duration::from_secs(10), |memory| memory.consumers("jobs") == 1)?;
+    /// # drop(running);
+    /// # Ok::<(), bootstep::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Fault::Timeout`] when the deadline, which is real time, passes.
+    pub fn until(&self, what: &str, deadline: Duration, mut condition: impl FnMut(&Self) -> bool) -> Result<(), Error> {
         let until = Instant::now() + deadline.min(LONGEST_WAIT);
-        // Counted under the lock, so that whoever changes the state afterwards sees that somebody waits.
+        let mut awaited = Awaited::of(&self.core);
+        while !condition(self) {
+            if Instant::now() >= until {
+                return Err(Error::new(Fault::Timeout, format!("not within {deadline:?}: {what}")));
+            }
+            let (mut state, is_still) = awaited.change_of(self.core.lock(), STILL_FOR);
+            if is_still {
+                let expiry = if self.is_at_rest(&state) { state.next_onward_expiry() } else { None };
+                match expiry {
+                    Some(due) if self.core.clock.next_alarm().is_none_or(|alarm| due <= alarm) => self.turn_to(due),
+                    _ => awaited.let_workers_go_on(),
+                }
+                state.expire_due();
+            }
+        }
+        Ok(())
+    }
+
+    fn come_to_rest(&self, deadline: Duration, turning: Turning) -> Result<(), Error> {
+        let until = Instant::now() + deadline.min(LONGEST_WAIT);
+        let mut awaited = Awaited::of(&self.core);
         let mut state = self.core.lock();
-        self.core.waiting.fetch_add(1, Ordering::SeqCst);
-        let drained = loop {
+        loop {
             state.expire_due();
-            let unread = self.core.unread.load(Ordering::SeqCst);
-            let is_quiescent = unread == 0 && state.is_quiescent();
-            let next = if is_quiescent { state.next_onward_expiry() } else { None };
-            if is_quiescent && next.is_none() {
-                break Ok(());
+            let is_at_rest = self.is_at_rest(&state);
+            let expiry = if is_at_rest && turning == Turning::Us { state.next_onward_expiry() } else { None };
+            if is_at_rest && expiry.is_none() {
+                return Ok(());
             }
             let now = Instant::now();
             if now >= until {
-                break Err(stuck(deadline, state.what_moves(unread)));
+                return Err(stuck(deadline, state.what_moves(self.core.unread.load(Ordering::SeqCst))));
             }
-            match next {
-                Some(due) if self.core.clock.is_by_hand() => {
-                    let by = due.saturating_duration_since(self.core.clock.now());
-                    self.core.clock.advance(by);
-                }
-                other => {
-                    let wait = other.map_or(until, |due| due.min(until)).saturating_duration_since(now);
-                    let waited = self.core.changed.wait_timeout(state, wait);
-                    state = waited.expect("no holder of the broker's state panics").0;
-                }
+            let is_by_hand = self.core.clock.is_by_hand();
+            if let (true, Some(due)) = (is_by_hand, expiry) {
+                self.turn_to(due);
+                continue;
             }
-        };
+            let longest = expiry.map_or(until, |due| due.min(until)).saturating_duration_since(now);
+            let turns = is_by_hand && turning == Turning::Us;
+            let (changed, is_still) = awaited.change_of(state, if turns { longest.min(STILL_FOR) } else { longest });
+            state = changed;
+            if turns && is_still {
+                awaited.let_workers_go_on();
+            }
+        }
+    }
+
+    fn is_at_rest(&self, state: &State) -> bool {
+        self.core.unread.load(Ordering::SeqCst) == 0 && state.is_quiescent()
+    }
+
+    fn turn_to(&self, moment: Instant) {
+        self.core.clock.advance(moment.saturating_duration_since(self.core.clock.now()));
+    }
+}
+
+/// Somebody waits for the broker: as long as this lives, whoever changes its state tells.
+struct Awaited<'a> {
+    core: &'a Core,
+    turned: Duration,
+}
+
+impl<'a> Awaited<'a> {
+    fn of(core: &'a Core) -> Self {
+        // Counted under the lock, so that whoever changes the state afterwards sees that somebody waits.
+        let _state = core.lock();
+        core.waiting.fetch_add(1, Ordering::SeqCst);
+        Awaited { core, turned: Duration::ZERO }
+    }
+
+    /// Waits for a change; says whether there was none.
+    fn change_of(&self, state: MutexGuard<'a, State>, longest: Duration) -> (MutexGuard<'a, State>, bool) {
+        let waited = self.core.changed.wait_timeout(state, longest);
+        let (state, timeout) = waited.expect("no holder of the broker's state panics");
+        (state, timeout.timed_out())
+    }
+
+    /// Turns the clock to the next moment that a worker waits for, if any does.
+    fn let_workers_go_on(&mut self) {
+        let Some(alarm) = self.core.clock.next_alarm() else { return };
+        let by = alarm.saturating_duration_since(self.core.clock.now());
+        if self.turned + by <= FOR_WORKERS {
+            self.turned += by;
+            self.core.clock.advance(by);
+        }
+    }
+}
+
+impl Drop for Awaited<'_> {
+    fn drop(&mut self) {
         self.core.waiting.fetch_sub(1, Ordering::SeqCst);
-        drained
     }
 }
 
