@@ -158,6 +158,20 @@ impl Message {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner).push(publication);
     }
 
+    /// What has been published so far with [`publish`](Message::publish) and [`send`](Message::send): for a test that calls a
+    /// handler with a message of its own.
+    ///
+    /// ```
+    /// use bootstep::{Message, Publication};
+    ///
+    /// let message = Message::from_publication(Publication::new("shop", "order.web", "two cups"));
+    /// message.publish("shop", "packed", "two cups");
+    /// assert_eq!(message.published()[0].routing_key, "packed");
+    /// ```
+    pub fn published(&self) -> Vec<Publication> {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// What the handler has published so far, taken out.
     pub(crate) fn take_outbox(&self) -> Vec<Publication> {
         std::mem::take(&mut *self.outbox.lock().unwrap_or_else(PoisonError::into_inner))

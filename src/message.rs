@@ -200,6 +200,11 @@ impl Publication {
     pub fn body(&self) -> &[u8] {
         &self.body
     }
+
+    /// One header.
+    pub fn header(&self, name: &str) -> Option<&Value> {
+        self.properties.headers.as_ref()?.get(name)
+    }
 }
 
 impl fmt::Debug for Publication {

@@ -11,6 +11,7 @@ use crate::step::{Step, Steps};
 use crate::steps;
 use crate::supervisor::{End, Supervisor};
 use crossbeam_channel::{select, Receiver};
+use std::fmt;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -194,6 +195,14 @@ impl Running {
             _ if settled => EXIT_DRAINED,
             _ => EXIT_NOT_DRAINED,
         }
+    }
+}
+
+impl fmt::Debug for Running {
+    /// What a test prints whose worker should not have started.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let steps: Vec<&str> = self.blueprint.names().collect();
+        write!(f, "Running({})", steps.join(", "))
     }
 }
 
