@@ -92,32 +92,163 @@
 //!
 //! # Testing without a broker
 //!
-//! [`MemoryBroker`] is a broker in this process, with RabbitMQ's semantics or a refusal, and a clock that the test turns:
+//! [`MemoryBroker`] is a broker in this process, with RabbitMQ's semantics or a refusal, and a clock that the test turns. Nothing
+//! in such a test sleeps. `examples/testing_steps.rs` is a whole test file.
+//!
+//! **A handler alone** is called as any function is, with a message that no broker delivered:
 //!
 //! ```
-//! use bootstep::{Broker, Consumer, MemoryBroker, Outcome, Publication, RetryPolicy, Worker};
+//! use bootstep::{headers, BoxError, Handler, Json, Message, Outcome, Properties, Publication};
+//!
+//! struct Double;
+//!
+//! impl Handler for Double {
+//!     type Body = Json<u64>;
+//!     fn handle(&self, number: Json<u64>, message: &Message) -> Result<Outcome, BoxError> {
+//!         if message.attempt() > 1 {
+//!             return Ok(Outcome::archive("once is enough"));
+//!         }
+//!         message.publish("numbers", "doubled", (2 * *number).to_string());
+//!         Ok(Outcome::Ack)
+//!     }
+//! }
+//!
+//! let message = Message::from_publication(Publication::new("numbers", "single", "21"));
+//! assert_eq!(Double.handle(Json(21), &message)?, Outcome::Ack);
+//! assert_eq!(message.published(), [Publication::new("numbers", "doubled", "42")]);
+//!
+//! let second = Publication::new("numbers", "single", "21").with(Properties::default().header(headers::RETRIES, 1));
+//! let outcome = Double.handle(Json(21), &Message::from_publication(second))?;
+//! assert_eq!(outcome, Outcome::archive("once is enough"));
+//! # Ok::<(), BoxError>(())
+//! ```
+//!
+//! **A worker with retries.** [`drain`](MemoryBroker::drain) waits until nothing is left to do, and turns the clock to each retry;
+//! [`rest`](MemoryBroker::rest) waits for what can be done now, for a test that turns the clock itself. Archive, retry queues and
+//! dead letters are queues to look at:
+//!
+//! ```
+//! use bootstep::{headers, Broker, Consumer, ConsumerStep, MemoryBroker, Outcome, Publication, RetryPolicy, Worker};
 //! use std::time::Duration;
 //!
+//! struct PaintFences;
+//!
+//! impl ConsumerStep for PaintFences {
+//!     fn consumers(&self) -> Vec<Consumer> {
+//!         let paint = Consumer::new("fences", |fence: String, message| match message.attempt() {
+//!             1 => Ok(Outcome::retry("it rains")),
+//!             _ if fence == "stone" => Ok(Outcome::archive("that is a wall")),
+//!             _ => Ok(Outcome::Ack),
+//!         });
+//!         vec![paint.retry(RetryPolicy::fixed(Duration::from_secs(3600), 3))]
+//!     }
+//! }
+//!
+//! const SOON: Duration = Duration::from_secs(10);
 //! let memory = MemoryBroker::new();
 //! let mut worker = Worker::new(Broker::from(&memory));
-//! worker.steps.add(Consumer::new("jobs", |_job: String, message| match message.attempt() {
-//!     1 => Ok(Outcome::retry("not today")),
-//!     _ => Ok(Outcome::archive("seen twice")),
-//! })
-//! .retry(RetryPolicy::fixed(Duration::from_secs(3600), 3)));
+//! worker.steps.add(PaintFences);
+//! // All steps run when this returns, so the queues are there.
 //! let running = worker.start()?;
-//! memory.publish(Publication::new("", "jobs", "paint the fence"))?;
-//! // Waits until nothing is left to do, and turns the clock to each retry that is due.
-//! memory.drain(Duration::from_secs(10))?;
-//! assert_eq!(memory.bodies("jobs.archive"), [b"paint the fence"]);
+//!
+//! memory.publish(Publication::new("", "fences", "wood"))?;
+//! memory.rest(SOON)?;
+//! assert_eq!(memory.texts("fences.retry.3600s"), ["wood"]);
+//! memory.advance(Duration::from_secs(3599));
+//! memory.rest(SOON)?;
+//! assert_eq!(memory.texts("fences.retry.3600s"), ["wood"]);
+//!
+//! memory.publish(Publication::new("", "fences", "stone"))?;
+//! memory.publish(Publication::new("", "fences", b"\xff".to_vec()))?;
+//! memory.drain(SOON)?;
+//! assert_eq!(memory.texts("fences.archive"), ["stone"]);
+//! assert_eq!(memory.messages("fences.archive")[0].header(headers::REASON), Some(&"that is a wall".into()));
+//! assert_eq!(memory.bodies("fences.dead"), [b"\xff"]);
 //! assert_eq!(running.stop(), 0);
 //! # Ok::<(), bootstep::Error>(())
 //! ```
 //!
-//! # Features
+//! **A step** is tested in a worker that has little else: [`Worker::bare`], the step, and one that requires it and looks at what it
+//! provides. A step that must not start says why in the error of [`Worker::start`]:
 //!
-//! Without any, there is all but `tls`: `amqps://` over rustls, with nothing to install but Rust and a C compiler
-//! (see [`Broker::amqp`]).
+//! ```
+//! use bootstep::{BoxError, Broker, Context, MemoryBroker, Step, Worker};
+//! use std::borrow::Cow;
+//! use std::sync::mpsc::{channel, Sender};
+//!
+//! struct OpenShop { pieces: u32 }
+//!
+//! impl Step for OpenShop {
+//!     fn name(&self) -> Cow<'_, str> { "open-shop".into() }
+//!     fn start(&mut self, ctx: &mut Context) -> Result<(), BoxError> {
+//!         if self.pieces == 0 {
+//!             return Err("the shelf is empty".into());
+//!         }
+//!         Ok(ctx.provide(self.pieces))
+//!     }
+//! }
+//!
+//! struct Look(Sender<u32>);
+//!
+//! impl Step for Look {
+//!     fn name(&self) -> Cow<'_, str> { "look".into() }
+//!     fn requires(&self) -> Vec<Cow<'static, str>> { vec!["open-shop".into()] }
+//!     fn start(&mut self, ctx: &mut Context) -> Result<(), BoxError> {
+//!         Ok(self.0.send(ctx.get()?)?)
+//!     }
+//! }
+//!
+//! let broker = Broker::from(&MemoryBroker::new());
+//! let (seen, see) = channel();
+//! let mut worker = Worker::bare(broker.clone());
+//! worker.steps.add(Look(seen)).add(OpenShop { pieces: 7 });
+//! let running = worker.start()?;
+//! assert_eq!(see.recv()?, 7);
+//! assert_eq!(running.stop(), 0);
+//!
+//! let mut worker = Worker::bare(broker);
+//! worker.steps.add(OpenShop { pieces: 0 });
+//! assert_eq!(worker.start().unwrap_err().to_string(), "step `open-shop` did not start: the shelf is empty");
+//! # Ok::<(), BoxError>(())
+//! ```
+//!
+//! **A broker that goes away.** [`sever`](MemoryBroker::sever) cuts all connections, and
+//! [`stop_listening`](MemoryBroker::stop_listening) refuses new ones. The worker tries again after a delay by the broker's clock,
+//! which [`until`](MemoryBroker::until) turns:
+//!
+//! ```
+//! use bootstep::{Broker, Consumer, MemoryBroker, Outcome, Publication, Queue, Worker};
+//! use std::time::Duration;
+//!
+//! const SOON: Duration = Duration::from_secs(10);
+//! let memory = MemoryBroker::new();
+//! let mut worker = Worker::new(Broker::from(&memory));
+//! worker.steps.add(Consumer::new("fences", |_fence: String, message| {
+//!     message.publish("amq.fanout", "painted", "done");
+//!     Ok(Outcome::Ack)
+//! }));
+//! let running = worker.start()?;
+//! memory.declare_queue(&Queue::new("painted").bind("amq.fanout", ""))?;
+//!
+//! memory.stop_listening();
+//! memory.sever();
+//! memory.publish(Publication::new("", "fences", "wood"))?;
+//! memory.advance(Duration::from_secs(3600));
+//! assert_eq!((memory.consumers("fences"), memory.texts("fences").len()), (0, 1));
+//!
+//! memory.listen();
+//! memory.until("the worker is back", SOON, |memory| memory.consumers("fences") == 1)?;
+//! memory.drain(SOON)?;
+//! assert_eq!(memory.texts("painted"), ["done"]);
+//! assert_eq!(running.stop(), 0);
+//! # Ok::<(), bootstep::Error>(())
+//! ```
+//!
+//! What to mind: handlers run side by side, on threads, so what two of them leave has no order unless the consumer's
+//! [`concurrency`](Consumer::concurrency) is 1. A handler that waits for a time should go by [`Broker::clock`]: while it runs,
+//! `drain` and `rest` wait for it, and `drain` turns that clock. Alarms (memory, disk) are not modelled, and neither is what a
+//! broker loses when it is killed. [`Worker::new`] takes Ctrl-C for the worker; a test that hangs ends by it only with
+//! `worker.steps.remove(steps::HandleSignals::NAME)`.
 //!
 //! # The code map
 //!

@@ -1,4 +1,4 @@
-//! Every example runs, prints what it says, and ends.
+//! Every example runs, prints what it says, and ends. (`testing_steps` is built as a test by `cargo test`, and runs itself.)
 
 use std::path::PathBuf;
 use std::process::Command;
