@@ -1,7 +1,7 @@
 //! A consumer that is told step by step what to do, on a thread of its own, so that several are open in any order.
 
 use super::script::How;
-use bootstep::{Connection, Error, Fault, Letter, Subscribe};
+use bootstep::{Connection, Error, Fault, Inbox, Letter, Subscribe};
 use std::sync::mpsc::{channel, Receiver, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -36,37 +36,11 @@ impl Reader {
         let (tell, told) = channel();
         let (connection, name) = (connection.clone(), queue.clone());
         let thread = thread::spawn(move || {
-            if let Err(err) = connection.consume_with(&name, &options, |inbox| {
+            let consumed = connection.consume_with(&name, &options, |inbox| {
                 tell.send(Told::Opened).unwrap();
-                for ask in asked {
-                    let answer = match ask {
-                        Ask::Look => {
-                            let (mut came, mut ended) = (Vec::new(), None);
-                            loop {
-                                match inbox.next(Duration::ZERO) {
-                                    Ok(Some(letter)) => came.push(letter),
-                                    Ok(None) => break,
-                                    Err(err) => {
-                                        ended = Some(err.fault());
-                                        break;
-                                    }
-                                }
-                            }
-                            Told::Came(came, ended)
-                        }
-                        Ask::Settle(tag, how) => {
-                            let settled = match how {
-                                How::Ack => inbox.ack(tag),
-                                How::AckUpTo => inbox.ack_up_to(tag),
-                                How::Reject => inbox.reject(tag),
-                                How::Requeue => inbox.requeue(tag),
-                            };
-                            Told::Settled(settled)
-                        }
-                    };
-                    tell.send(answer).unwrap();
-                }
-            }) {
+                asked.iter().for_each(|ask| tell.send(answer(inbox, ask)).unwrap());
+            });
+            if let Err(err) = consumed {
                 let _ = tell.send(Told::Refused(err));
             }
         });
@@ -85,16 +59,14 @@ impl Reader {
         self.told.recv().unwrap()
     }
 
-    /// Takes in what has come by now; answers how much that was.
-    pub fn look(&mut self) -> usize {
+    /// Takes in what has come by now.
+    pub fn look(&mut self) {
         if self.ended.is_some() {
-            return 0;
+            return;
         }
         let Told::Came(came, ended) = self.ask(Ask::Look) else { unreachable!("a look is answered by what came") };
         self.ended = ended;
-        let count = came.len();
         self.held.extend(came);
-        count
     }
 
     /// Settles one of the held, by its place.
@@ -108,6 +80,27 @@ impl Reader {
             Told::Settled(settled) => settled,
             _ => unreachable!("a settlement is answered as such"),
         }
+    }
+}
+
+fn answer(inbox: &mut Inbox<'_>, ask: Ask) -> Told {
+    match ask {
+        Ask::Look => {
+            let mut came = Vec::new();
+            loop {
+                match inbox.next(Duration::ZERO) {
+                    Ok(Some(letter)) => came.push(letter),
+                    Ok(None) => return Told::Came(came, None),
+                    Err(err) => return Told::Came(came, Some(err.fault())),
+                }
+            }
+        }
+        Ask::Settle(tag, how) => Told::Settled(match how {
+            How::Ack => inbox.ack(tag),
+            How::AckUpTo => inbox.ack_up_to(tag),
+            How::Reject => inbox.reject(tag),
+            How::Requeue => inbox.requeue(tag),
+        }),
     }
 }
 
