@@ -2,6 +2,7 @@
 
 mod inbox;
 pub(crate) mod mismatch;
+mod publish_all;
 mod subscribe;
 
 pub use inbox::Inbox;
@@ -14,7 +15,7 @@ use crate::message::Publication;
 use crate::topology::{Binding, Exchange, Queue, Topology};
 use crate::transport::amqp::{Addresses, AmqpConnection};
 use crate::transport::memory::{MemoryBroker, MemoryConnection};
-use crate::transport::{ConsumeVisit, Outlet, PublishVisit, QueueStatus, Subscription, Taken, Transport};
+use crate::transport::{ConsumeVisit, PublishVisit, QueueStatus, Subscription, Transport};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -285,7 +286,7 @@ impl Connection {
     /// [`Fault::NotTaken`] when the broker nacked one, or returned a mandatory one; [`Fault::Timeout`] when the confirms did
     /// not come in time; [`Fault::NotFound`] when there is no such exchange.
     pub fn publish(&self, publications: &[Publication], within: Duration) -> Result<(), Error> {
-        let visit = PublishAll { publications, due: later(Instant::now(), within) };
+        let visit = publish_all::PublishAll { publications, due: later(Instant::now(), within) };
         self.seen(on_link!(self, link => link.publish(visit)).and_then(|published| published))
     }
 
@@ -354,44 +355,6 @@ impl Connection {
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Connection({})", self.server())
-    }
-}
-
-struct PublishAll<'a> {
-    publications: &'a [Publication],
-    due: Instant,
-}
-
-impl PublishVisit for PublishAll<'_> {
-    type Output = Result<(), Error>;
-
-    fn visit<O: Outlet>(self, outlet: &mut O) -> Result<(), Error> {
-        let mut open = self.publications.len();
-        for publication in self.publications {
-            outlet.publish(publication)?;
-        }
-        let mut taken = Vec::new();
-        let mut refused = None;
-        while open > 0 {
-            match outlet.receiver().recv_deadline(self.due) {
-                Ok(raw) => outlet.read(raw, &mut taken),
-                Err(err) if err.is_timeout() => {
-                    let what = format!("{open} of {} publishes were not confirmed in time", self.publications.len());
-                    return Err(Error::new(Fault::Timeout, what));
-                }
-                Err(_) => return Err(outlet.failure()),
-            }
-            open -= taken.len();
-            refused = taken.drain(..).find(|(_, taken)| *taken != Taken::Yes).or(refused);
-        }
-        match refused {
-            None => Ok(()),
-            Some((sequence, taken)) => {
-                let publication = &self.publications[sequence as usize - 1];
-                let why = taken.reason();
-                Err(Error::new(Fault::NotTaken, format!("{publication:?} was not taken: {why}")))
-            }
-        }
     }
 }
 

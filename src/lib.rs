@@ -250,6 +250,11 @@
 //! broker loses when it is killed. [`Worker::new`] takes Ctrl-C for the worker; a test that hangs ends by it only with
 //! `worker.steps.remove(steps::HandleSignals::NAME)`.
 //!
+//! # Features
+//!
+//! Without any, there is all but `tls`: `amqps://` over rustls, with nothing to install but Rust and a C compiler
+//! (see [`Broker::amqp`]).
+//!
 //! # The code map
 //!
 //! `src/` holds nouns, the machinery; `steps/` holds verbs, what the worker does when it boots. In reading order, lowest layer
