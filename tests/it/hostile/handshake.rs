@@ -143,7 +143,7 @@ const TRIED: &[(&str, Script, Fault, &str)] = &[
         Fault::Unreachable,
         "does not end where",
     ),
-    ("sends a method of no class", |peer| peer.send(&frame(1, &[0, 99, 0, 99])), Fault::Unreachable, "malformed"),
+    ("sends a method of no class", |peer| peer.send(&frame(1, &[0, 99, 0, 99])), Fault::Unreachable, "99.99 on 0"),
     ("sends a method cut short", |peer| peer.send(&frame(1, &[0, 10, 0, 10, 0])), Fault::Unreachable, "malformed"),
     ("sends a message first", |peer| peer.send(&frame(2, &[0; 14])), Fault::Unreachable, "did not answer as a broker"),
     (
