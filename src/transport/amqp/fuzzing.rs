@@ -126,7 +126,10 @@ fn check_frames(came: &[Frame<'_>], left: &[Frame<'_>], seen: Option<&Seen>) {
                 }
             }
             (METHOD, [0, 60, 0, 50 | 71, ..]) => drop(current.remove(&channel)),
-            (METHOD, [0, 20, 0, 11, ..]) => *generations.entry(channel).or_default() += 1,
+            (METHOD, [0, 20, 0, 11, ..]) => {
+                current.remove(&channel);
+                *generations.entry(channel).or_default() += 1;
+            }
             (METHOD, [0, 20, 0, 40 | 41, ..]) => drop(current.remove(&channel)),
             (METHOD, _) => {}
             (HEADER, payload) => {

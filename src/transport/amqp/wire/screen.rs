@@ -167,7 +167,11 @@ impl Screen {
                 self.note(channel, mends);
             }
             Meaning::Content => drop(self.deliveries.remove(&channel)),
-            Meaning::ChannelOpen => self.seen.begin(channel),
+            Meaning::ChannelOpen => {
+                // Not even a broker that opens it twice may give a flaw to a message of the new channel.
+                self.deliveries.remove(&channel);
+                self.seen.begin(channel);
+            }
             Meaning::ChannelEnd => drop(self.deliveries.remove(&channel)),
             Meaning::Tune { frame_max } => {
                 self.frame_max = if frame_max == 0 { self.frame_max } else { self.frame_max.min(frame_max) };

@@ -225,6 +225,14 @@ fn a_flaw_is_of_its_channel_and_no_other_of_that_number() {
 }
 
 #[test]
+fn a_delivery_ends_where_its_channel_begins_anew() {
+    let open = frame(1, 1, &[0, 20, 0, 11, 0, 0, 0, 0]);
+    let frames = [deliver(1, b"k"), open, header(1, CONTENT_TYPE, &short(b"\xff")), deliver(1, b"fine")].concat();
+    let (_, screen) = screened(&frames, 1000).unwrap();
+    assert_eq!(screen.seen().flaw_of(1, 1, 7), None);
+}
+
+#[test]
 fn a_body_is_handed_on_as_it_comes() {
     let mut screen = Screen::new(4096);
     let body = frame(3, 1, &[7; 3000]);
