@@ -70,8 +70,11 @@ impl State {
         let _ = consuming.sender.send(Incoming::CancelDone);
         let queue = consuming.queue;
         self.leave_line(queue, channel);
-        self.pump(queue);
-        self.bury();
+        // A classic queue serves the next active consumer when something else happens on it.
+        if self.queues.get(&queue).is_some_and(|queue| queue.policy.is_quorum) {
+            self.pump(queue);
+            self.bury();
+        }
     }
 
     fn leave_line(&mut self, queue: u64, channel: u64) {

@@ -82,6 +82,8 @@ impl Drop for MemorySource<'_> {
     /// Here, so that it happens as well when the visitor panics.
     fn drop(&mut self) {
         self.connection.core.with(|state| {
+            // The consumer ends before its channel does, as over AMQP: what is ready goes to others before what comes back.
+            state.cancel(self.channel);
             state.end_channel(self.channel, None);
             state.closed.remove(&self.channel);
         });

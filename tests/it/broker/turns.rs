@@ -2,6 +2,8 @@
 
 use super::bench::{assert_fault, next, text, Bench, SOON};
 use bootstep::{Fault, Inbox, Queue, Subscribe};
+use std::sync::mpsc::channel;
+use std::thread;
 use std::time::Duration;
 
 cases_by_queue_type![
@@ -10,6 +12,7 @@ cases_by_queue_type![
     a_single_active_consumer_gets_everything,
     when_the_single_active_consumer_ends_the_next_takes_over_what_it_had,
     among_those_who_wait_to_be_the_single_active_consumer,
+    what_the_single_active_consumer_had_comes_before_or_after_what_is_ready,
     only_a_classic_queue_counts_those_who_wait_to_be_the_single_active_consumer,
     an_exclusive_consumer_is_alone,
 ];
@@ -124,6 +127,31 @@ fn among_those_who_wait_to_be_the_single_active_consumer(bench: &Bench) {
         inner.unwrap();
     });
     consumed.unwrap();
+}
+
+fn what_the_single_active_consumer_had_comes_before_or_after_what_is_ready(bench: &Bench) {
+    let queue = bench.declare(bench.queue().single_active_consumer());
+    bench.send(&queue, &["1", "2"]);
+    let ((holds, is_held), (end, ends)) = (channel(), channel::<()>());
+    let seen = thread::scope(|scope| {
+        let (connection, queue) = (&bench.connection, &queue);
+        scope.spawn(move || {
+            let consumed = connection.consume(queue, 1, |active| {
+                holds.send(got(active)).unwrap();
+                ends.recv().unwrap_err()
+            });
+            consumed.unwrap();
+        });
+        assert_eq!(is_held.recv().unwrap(), "1");
+        let consumed = connection.consume(queue, 2, |next_one| {
+            drop(end);
+            [got(next_one), got(next_one)]
+        });
+        consumed.unwrap()
+    });
+    // Whoever ends says so before it gives back what it had. A quorum queue goes on at once; a classic one does from 4.0 on.
+    let is_after = bench.is_quorum() || bench.is_rabbitmq_from(4, 0);
+    assert_eq!(seen, if is_after { ["2", "1"] } else { ["1", "2"] });
 }
 
 fn only_a_classic_queue_counts_those_who_wait_to_be_the_single_active_consumer(bench: &Bench) {
