@@ -173,7 +173,10 @@ impl Plan {
         if let Some(ttl) = self.ttl(number) {
             queue = queue.message_ttl(ttl);
         }
-        if let Some(dead) = &plan.dead {
+        // A dead letter of one quorum queue and the same publication's copy for another come in either order. A 3.10 node with one
+        // thread, as the tests start it, keeps to one.
+        let is_race = self.is_rabbitmq_4 && plan.is_quorum && plan.bound.is_some();
+        if let Some(dead) = plan.dead.as_ref().filter(|_| !is_race) {
             let exchange = self.exchange_name(prefix, dead.exchange);
             let key = dead.key.map(|key| self.key(prefix, &exchange, key));
             queue = queue.argument("x-dead-letter-exchange", exchange);
