@@ -63,7 +63,7 @@ pub fn topology(data: &[u8]) {
     let declared = connection.declare_queue(&first);
     let second = changed_queue(&mut input, &first);
     let again = connection.declare_queue(&second);
-    if declared.is_ok() && first.name == second.name && !first.name.is_empty() {
+    if declared.is_ok() && !first.passive && first.name == second.name && !first.name.is_empty() {
         let is_same =
             second.passive || same_flags(&first, &second) && same(&compared(&first, &first), &compared(&second, &first));
         check_answer(again, is_same, (&first, &second));
@@ -86,7 +86,7 @@ fn declare_exchanges(input: &mut Input<'_>, connection: &Connection) {
     let declared = connection.declare_exchange(&first);
     let second = changed_exchange(input, &first);
     let again = connection.declare_exchange(&second);
-    if declared.is_ok() && first.name == second.name {
+    if declared.is_ok() && !first.passive && first.name == second.name {
         let flags = |exchange: &Exchange| [exchange.durable, exchange.auto_delete, exchange.internal];
         let is_same_kind = first.kind == second.kind && flags(&first) == flags(&second);
         let is_same = second.passive || is_same_kind && same(&first.arguments, &second.arguments);
