@@ -105,6 +105,8 @@ impl Screen {
             let kind = match self.buffer[self.checked..self.filled].first().copied() {
                 None => return Ok(()),
                 Some(kind @ (METHOD | HEADER | BODY | HEARTBEAT)) => kind,
+                // Its first words tell which.
+                Some(_) if self.filled - self.checked < HEAD => return Ok(()),
                 Some(_) => return Err(self.in_another_language()),
             };
             let Some(size) = self.size_of_next() else { return Ok(()) };

@@ -298,10 +298,9 @@ fn the_smaller_frame_is_agreed_and_none_is_no_limit() {
 
 #[test]
 fn who_answers_in_another_language_is_told_apart() {
-    check_refused(b"HTTP/1.1 400 Bad Request", "it sent `H");
-    check_refused(b"AMQP\0\x01\0\0", "it");
-    let whole = screened(b"\x15\x03\x01\0\x02\x02\x0a", 1000).map(drop).unwrap_err();
-    assert!(whole.contains("write `amqps://`"), "{whole}");
+    check_refused(b"HTTP/1.1 400 Bad Request", "it does not speak AMQP 0-9-1: it sent `HTTP/1.");
+    check_refused(b"AMQP\0\x01\0\0", "another version of AMQP");
+    check_refused(b"\x15\x03\x01\0\x02\x02\x0a", "write `amqps://`");
 }
 
 proptest! {
