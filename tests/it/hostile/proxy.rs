@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// A frame from the broker.
 pub struct Frame {
@@ -39,6 +40,8 @@ pub enum Instead {
     End(Vec<u8>),
     /// These bytes, and then nothing more.
     Silence(Vec<u8>),
+    /// The same frame, a tenth of it every half second.
+    Slowly,
 }
 
 type Tamper = Box<dyn FnMut(&Frame) -> Option<Instead> + Send>;
@@ -104,6 +107,13 @@ fn frames(broker: &mut TcpStream, client: &mut TcpStream, tamper: &Mutex<Tamper>
             None => client.write_all(&frame.bytes)?,
             Some(Instead::Bytes(bytes)) => client.write_all(&bytes)?,
             Some(Instead::End(bytes)) => return client.write_all(&bytes),
+            Some(Instead::Slowly) => {
+                let (_open, never) = std::sync::mpsc::channel::<()>();
+                for piece in frame.bytes.chunks(frame.bytes.len().div_ceil(10)) {
+                    client.write_all(piece)?;
+                    let _ = never.recv_timeout(Duration::from_millis(500));
+                }
+            }
             Some(Instead::Silence(bytes)) => {
                 client.write_all(&bytes)?;
                 // Until the client has had enough: then its other half closes the broker's socket.

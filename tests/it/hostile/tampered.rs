@@ -168,6 +168,24 @@ fn whatever_the_broker_says_every_message_is_handled() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+#[test]
+fn a_body_that_takes_longer_than_two_heartbeats_is_no_silence() {
+    let (stage, url) = Stage::rabbitmq_with_url();
+    let is_large = |frame: &Frame| frame.kind() == 3 && frame.payload().len() > 1000;
+    let proxy = Proxy::to(address_of(&url), move |frame| is_large(frame).then_some(Instead::Slowly));
+    let broker = Broker::amqp(&by_way_of(&proxy, &url).replace("heartbeat=2", "heartbeat=1")).unwrap();
+    let (tell, told) = std::sync::mpsc::sync_channel(10);
+    let mut worker = Worker::new(broker).drain_within(SOON);
+    worker.steps.add(Consumer::new("slow", move |body: Vec<u8>, message: &Message| {
+        tell.send((body.len(), message.is_redelivered()))?;
+        Ok(Outcome::Ack)
+    }));
+    let running = worker.start().unwrap();
+    stage.send(&[bootstep::Publication::new("", "slow", vec![7; 100_000])]).unwrap();
+    assert_eq!(told.recv_timeout(SOON).unwrap(), (100_000, false));
+    assert_eq!((running.stop(), proxy.connections()), (0, 2));
+}
+
 /// A worker moves messages from one queue to another while the broker's words are tampered with.
 fn play(stage: &Stage, url: &str, tampering: Tampering, then: Then) -> Result<(), String> {
     let (from, to) = (unique("from"), unique("to"));
