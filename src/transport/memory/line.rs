@@ -71,25 +71,19 @@ impl Line {
             return self.active.filter(|active| has_room(*active));
         }
         let place = self.turns.iter().position(|turn| has_room(turn.channel));
+        let passed = place.unwrap_or(self.turns.len());
+        self.turns[..passed].iter_mut().for_each(|turn| turn.was_passed_over = true);
+        let channel = self.turns[place?].channel;
         // Alone, it need not be told from others.
         if self.turns.len() > 1 {
-            let passed = place.unwrap_or(self.turns.len());
-            self.turns[..passed].iter_mut().for_each(|turn| turn.was_passed_over = true);
-            if let Some(place) = place {
-                let turn = self.turns.remove(place);
-                let channel = turn.channel;
-                self.line_up(turn);
-                return Some(channel);
-            }
+            let turn = self.turns.remove(passed);
+            self.line_up(turn);
         }
-        place.map(|place| self.turns[place].channel)
+        Some(channel)
     }
 
     /// Whoever has room again stands behind the others if it was passed over, or if it left the line on its own.
     pub fn has_room_again(&mut self, channel: u64, had_left: bool) {
-        if self.turns.len() < 2 {
-            return;
-        }
         let left = |turn: &Turn| turn.channel == channel && (turn.was_passed_over || had_left);
         if let Some(place) = self.turns.iter().position(left) {
             let turn = self.turns.remove(place);
@@ -129,6 +123,22 @@ mod tests {
         assert_eq!(line.next(|channel| channel == 2), Some(2));
         line.has_room_again(1, false);
         assert_eq!(turns(&mut line, 2), [2, 1]);
+    }
+
+    #[test]
+    fn whoever_was_passed_over_alone_goes_behind_those_who_came_since() {
+        let mut line = Line::new(Rule::InTurn);
+        line.join(1, 0);
+        assert_eq!(line.next(|_| false), None);
+        line.join(2, 0);
+        line.has_room_again(1, false);
+        assert_eq!(turns(&mut line, 2), [2, 1]);
+
+        line.leave(2);
+        line.has_room_again(1, false);
+        line.join(2, 0);
+        line.has_room_again(1, false);
+        assert_eq!(turns(&mut line, 2), [1, 2]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::time::Duration;
 cases_by_queue_type![
     a_consumer_of_higher_priority_gets_everything_while_it_has_room,
     who_had_no_room_goes_behind_those_who_had,
+    who_had_no_room_when_alone_goes_behind_those_who_came_since,
     a_single_active_consumer_gets_everything,
     when_the_single_active_consumer_ends_the_next_takes_over_what_it_had,
     among_those_who_wait_to_be_the_single_active_consumer,
@@ -66,6 +67,24 @@ fn who_had_no_room_goes_behind_those_who_had(bench: &Bench) {
         inner.unwrap()
     });
     assert_eq!(consumed.unwrap(), ["1", "2", "3", "4", "5"]);
+}
+
+fn who_had_no_room_when_alone_goes_behind_those_who_came_since(bench: &Bench) {
+    // What nobody has room for is dropped, so that whoever comes gets nothing yet.
+    let queue = bench.declare(bench.queue().max_length(0));
+    let consumed = bench.connection.consume(&queue, 1, |early| {
+        bench.send(&queue, &["1", "2"]);
+        let first = next(early);
+        let inner = bench.connection.consume(&queue, 10, |late| {
+            early.ack(first.tag).unwrap();
+            bench.wait_for_ready(&queue, 0);
+            bench.send(&queue, &["3"]);
+            bench.send(&queue, &["4"]);
+            (got(late), got(early))
+        });
+        inner.unwrap()
+    });
+    assert_eq!(consumed.unwrap(), ("3".to_owned(), "4".to_owned()));
 }
 
 fn a_single_active_consumer_gets_everything(bench: &Bench) {
