@@ -22,6 +22,8 @@ pub const LONG: Duration = Duration::from_secs(3600);
 const PATTERNS: [&str; 7] = ["a", "b", "a.b", "*", "#", "a.*", "*.b"];
 const KEYS: [&str; 4] = ["a", "b", "a.b", "a.c"];
 const KINDS: [ExchangeKind; 4] = [ExchangeKind::Direct, ExchangeKind::Topic, ExchangeKind::Fanout, ExchangeKind::Headers];
+/// The number of the exchange that is not there; 0 is the default exchange.
+const MISSING: usize = 9;
 /// So many queues, the first ones, may have a short life: see [`Plan::ttl`].
 const SHORT_LIVED: usize = 3;
 
@@ -54,7 +56,7 @@ struct QueuePlan {
     delivery_limit: Option<u32>,
 }
 
-/// Where the dead go: an exchange (0 is the default exchange, the last does not exist), and a key of the queue's or their own.
+/// Where the dead go: an exchange, and a key of the queue's or their own.
 #[derive(Clone, Debug)]
 struct DeadPlan {
     exchange: usize,
@@ -102,9 +104,10 @@ impl Plan {
 
     /// The default exchange, one of those declared, or one that does not exist.
     pub fn exchange_name(&self, prefix: &str, exchange: usize) -> String {
-        match exchange % (self.exchanges.len() + 2) {
-            0 => String::new(),
-            number => format!("{prefix}x{number}"),
+        match (exchange, self.exchanges.len()) {
+            (MISSING, _) => format!("{prefix}missing"),
+            (0, _) | (_, 0) => String::new(),
+            (number, declared) => format!("{prefix}x{}", (number - 1) % declared + 1),
         }
     }
 
@@ -212,9 +215,15 @@ impl Plan {
         }
     }
 
-    /// Whether several messages at once would be a race: what a quorum queue drops of them goes on in an order of its own.
-    pub fn has_bounded_quorum_queue(&self) -> bool {
-        self.queues.iter().any(|plan| plan.is_quorum && plan.bound.is_some())
+    pub fn has_delivery_limit(&self, queue: usize) -> bool {
+        let plan = &self.queues[queue % self.queues.len()];
+        plan.is_quorum && plan.delivery_limit.is_some()
+    }
+
+    /// Whether several messages at once would be a race: what the first pushes out of a queue may come back to it, if it was
+    /// rejected before, while the others are on their way.
+    pub fn has_bounded_queue(&self) -> bool {
+        self.queues.iter().any(|plan| plan.bound.is_some())
     }
 
     pub fn has_quorum_queue(&self) -> bool {
@@ -270,7 +279,7 @@ fn queue(sort: Sort) -> impl Strategy<Value = QueuePlan> {
         Sort::Quorum => 1.0,
         Sort::Mixed => 0.3,
     });
-    let dead = (0..4_usize, option::weighted(0.6, 0..6_usize)).prop_map(|(exchange, key)| DeadPlan { exchange, key });
+    let dead = (exchange_number(), option::weighted(0.8, 0..6_usize)).prop_map(|(exchange, key)| DeadPlan { exchange, key });
     let overflow = prop_oneof![
         3 => Just(None),
         2 => Just(Some("drop-head")),
@@ -285,7 +294,7 @@ fn queue(sort: Sort) -> impl Strategy<Value = QueuePlan> {
     (
         is_quorum,
         life(sort),
-        option::weighted(0.7, dead),
+        option::weighted(0.8, dead),
         option::weighted(0.35, bound),
         option::weighted(0.2, 1..4_u8),
         (prop::bool::weighted(0.15), prop::bool::weighted(0.1)),
@@ -296,6 +305,10 @@ fn queue(sort: Sort) -> impl Strategy<Value = QueuePlan> {
         })
 }
 
+pub fn exchange_number() -> impl Strategy<Value = usize> {
+    prop_oneof![10 => Just(0), 9 => 1..3_usize, 1 => Just(MISSING)]
+}
+
 pub fn life(sort: Sort) -> impl Strategy<Value = Option<Life>> {
     match sort {
         Sort::Mixed => prop_oneof![3 => Just(None), 2 => Just(Some(Life::Short)), 1 => Just(Some(Life::Long))].boxed(),
@@ -304,7 +317,7 @@ pub fn life(sort: Sort) -> impl Strategy<Value = Option<Life>> {
 }
 
 fn exchange() -> impl Strategy<Value = ExchangePlan> {
-    (0..KINDS.len(), option::weighted(0.3, 0..4_usize), prop::bool::weighted(0.1), prop::bool::weighted(0.1)).prop_map(
+    (0..KINDS.len(), option::weighted(0.3, exchange_number()), prop::bool::weighted(0.1), prop::bool::weighted(0.1)).prop_map(
         |(kind, alternate, is_internal, is_auto_delete)| ExchangePlan { kind, alternate, is_internal, is_auto_delete },
     )
 }

@@ -60,7 +60,7 @@ impl<'a> Player<'a> {
         match deed {
             Deed::Publish(publishing) => told(connection.publish(&publishing.publications(plan, prefix, self.played), SOON)),
             Deed::Consume { queue, .. } => {
-                let opened = Reader::open(connection, queue_name(queue), deed.subscribe());
+                let opened = Reader::open(connection, queue_name(queue), deed.subscribe(plan));
                 told(opened.map(|reader| drop(self.readers.insert(self.played, reader))))
             }
             Deed::Settle { reader, letter, how } => self.settle(*reader, *letter, *how),
