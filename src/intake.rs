@@ -128,7 +128,7 @@ struct Thread {
     subscription: Subscription,
     around: Surroundings,
     orders: Receiver<Control>,
-    /// When the queue was last found missing and declared again.
+    /// When the queue was last found missing and declared again, by the clock that the delay before the next attempt goes by.
     declared_again: Option<Instant>,
     /// Cleared when a drain leaves something unsettled.
     clean: Arc<AtomicBool>,
@@ -176,10 +176,12 @@ impl Thread {
     /// classic retry queue drops what comes due while its main queue is missing.
     fn declare_again(&mut self, err: &Error) -> bool {
         let queue = self.consumer.queue();
-        if queue.passive || self.declared_again.is_some_and(|last| last.elapsed() < Duration::from_secs(1)) {
+        let now = self.around.clock.now();
+        let just_did = |last| now.saturating_duration_since(last) < Duration::from_secs(1);
+        if queue.passive || self.declared_again.is_some_and(just_did) {
             return false;
         }
-        self.declared_again = Some(Instant::now());
+        self.declared_again = Some(now);
         log::warn!("`{}`: {err}; it is declared again", queue.name);
         let declared = self.around.connection.declare_queue(queue);
         declared.map_err(|err| log::warn!("{err}")).is_ok()

@@ -3,7 +3,9 @@
 use crate::support::node::Node;
 use crate::support::stage::{Stage, SOON};
 use crate::support::wait::{eventually, holds_within};
-use bootstep::{Broker, Connection, Consumer, ConsumerStep, Message, Outcome, Publication, Queue, RetryPolicy, Worker};
+use bootstep::{
+    Broker, Connection, Consumer, ConsumerStep, MemoryBroker, Message, Outcome, Publication, Queue, RetryPolicy, Worker,
+};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -155,6 +157,20 @@ fn a_severed_memory_broker_is_reconnected_to() {
             memory.advance(Duration::from_secs(1));
             seen.lock().unwrap().len() == number
         });
+    }
+    assert_eq!(running.stop(), 0);
+}
+
+#[test]
+fn a_queue_that_is_deleted_twice_in_a_row_comes_back_by_the_memory_brokers_clock() {
+    let memory = MemoryBroker::new();
+    let mut worker = Worker::new(Broker::from(&memory));
+    worker.steps.add(Consumer::new("numbers", |_: String, _| Ok(Outcome::Ack)));
+    let running = worker.start().unwrap();
+    let connection = Broker::from(&memory).connect("test").unwrap();
+    for _ in 0..3 {
+        connection.delete_queue("numbers").unwrap();
+        memory.until("the queue is consumed again", SOON, |memory| memory.consumers("numbers") == 1).unwrap();
     }
     assert_eq!(running.stop(), 0);
 }
