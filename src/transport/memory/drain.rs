@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// As long as nothing changes for so long, what is waited for may itself wait for the clock.
-const STILL_FOR: Duration = Duration::from_millis(1);
+const STILL_FOR: Duration = Duration::from_millis(5);
 /// How far the clock is turned for workers that wait, in all: those that wait in vain do so for ever, and a consumer timeout should
 /// not come of it.
 const FOR_WORKERS: Duration = Duration::from_secs(600);
@@ -73,6 +73,8 @@ impl MemoryBroker {
 
     /// Waits until a condition holds. A clock by hand is turned as [`drain`](MemoryBroker::drain) does, and also to when a worker
     /// that was cut off connects again. `what` completes "not within 10s: …".
+    ///
+    /// How far it is turned in all may differ from run to run: ask for what must hold then, not for the time.
     ///
     /// ```
     /// use bootstep::{Broker, Consumer, MemoryBroker, Outcome, Worker};
