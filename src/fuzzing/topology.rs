@@ -121,7 +121,7 @@ fn same_flags(left: &Queue, right: &Queue) -> bool {
 /// The arguments that RabbitMQ compares: those that queues of the first one's type may have. No type is the classic one.
 fn compared(queue: &Queue, first: &Queue) -> Table {
     let of_others: &[&str] = match first.queue_type() {
-        Some("quorum") => &["x-max-priority", "x-queue-mode", "x-queue-version", "x-queue-master-locator"],
+        Some("quorum") => &["x-max-priority", "x-queue-mode", "x-queue-version"],
         _ => &[
             "x-dead-letter-strategy",
             "x-delivery-limit",

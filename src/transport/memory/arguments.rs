@@ -59,7 +59,6 @@ pub(super) const CLASSIC: &[&str] = &[
     "x-queue-version",
     "x-single-active-consumer",
     "x-queue-type",
-    "x-queue-master-locator",
 ];
 
 /// The same of a quorum queue.

@@ -11,6 +11,8 @@ pub(super) const DEFAULT_CONSUMER_TIMEOUT: Duration = Duration::from_secs(30 * 6
 
 /// As often as RabbitMQ looks, at the least.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// And no oftener: a timeout of nothing would keep a thread busy.
+const LOOK_AFTER: Duration = Duration::from_millis(10);
 
 /// By when the messages of a channel had been delivered, as far as somebody looked: no delivery has to read the clock.
 ///
@@ -76,7 +78,7 @@ impl State {
     pub fn next_look(&self) -> Option<Instant> {
         let timeouts = self.channels.values().filter_map(|channel| self.timeout_of(channel));
         let soonest = timeouts.min()?;
-        Some(self.clock.now() + soonest.min(LOOK_EVERY))
+        Some(self.clock.now() + soonest.clamp(LOOK_AFTER, LOOK_EVERY))
     }
 
     fn timeout_of(&self, channel: &Consuming) -> Option<Duration> {
