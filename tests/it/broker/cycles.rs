@@ -52,17 +52,22 @@ fn reject_one(bench: &Bench, queue: &str) {
     consumed.unwrap();
 }
 
-/// Waits for longer than any message takes round these queues.
+/// Waits for longer than any message takes round so many queues.
 #[track_caller]
-fn assert_gone(bench: &Bench, queues: &[String]) {
-    let long = SHORT * (queues.len() as u32 + 2);
+fn let_rounds_pass(bench: &Bench, queues: usize) {
+    let long = SHORT * (queues as u32 + 2);
     let dead = bench.declare(bench.queue());
     let sentinels = bench.declare(bench.queue().message_ttl(long).dead_letter_to("", &dead));
     bench.send(&sentinels, &["sentinel"]);
-    for _ in 0..queues.len() + 2 {
+    for _ in 0..queues + 2 {
         bench.let_pass(SHORT);
     }
     bench.take_one(&dead);
+}
+
+#[track_caller]
+fn assert_gone(bench: &Bench, queues: &[String]) {
+    let_rounds_pass(bench, queues.len());
     for queue in queues {
         bench.wait_for_ready(queue, 0);
     }
@@ -115,6 +120,12 @@ fn a_rejection_before_the_last_round_does_not_count(bench: &Bench) {
     let outside = bench.declare(bench.queue().dead_letter_to("", &round[0]));
     bench.send(&outside, &["body"]);
     reject_one(bench, &outside);
+    if bench.connection.server().starts_with("RabbitMQ 3") {
+        // It goes by the order of deaths that it has turned round, and this one never ends.
+        let_rounds_pass(bench, 6);
+        assert!(deaths(&bench.take_one(&round[0])).iter().any(|death| death["count"].as_i64() > Some(1)));
+        return;
+    }
 
     assert_gone(bench, &round);
 }

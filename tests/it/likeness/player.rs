@@ -116,6 +116,10 @@ impl<'a> Player<'a> {
         let place = reader % having.len();
         let reader = &mut having[place];
         let place = letter % reader.held.len();
+        let how = match how {
+            How::Reject if !self.script.plan.may_reject() => How::Requeue,
+            how => how,
+        };
         told(reader.settle(place, how))
     }
 

@@ -32,8 +32,8 @@ pub fn described(message: &Message, is_rabbitmq_4: bool) -> String {
     // From 4.0 on it says of some dead letters that they were delivered before.
     let is_redelivered = message.is_redelivered() && !(is_rabbitmq_4 && headers.contains_key("x-death"));
     let mut properties = message.properties().clone();
-    let headers = if is_rabbitmq_4 { as_before_4(headers) } else { headers };
-    properties.headers = Some(timeless(headers)).filter(|headers| !headers.is_empty());
+    let headers = timeless(if is_rabbitmq_4 { as_before_4(headers) } else { in_order(headers) });
+    properties.headers = Some(headers).filter(|headers| !headers.is_empty());
     let body = String::from_utf8_lossy(message.body());
     let (exchange, key) = (message.exchange(), message.routing_key());
     let properties = format!("{properties:?}");
@@ -48,6 +48,16 @@ fn as_before_4(mut headers: Table) -> Table {
     let differs =
         |name: &str| ["x-delivery-count", "x-acquired-count", "CC"].contains(&name) || name.starts_with("x-last-death");
     headers.retain(|name, _| !differs(name));
+    headers
+}
+
+/// Up to 3.x each death turns round those before it.
+fn in_order(mut headers: Table) -> Table {
+    if let Some(Value::Array(deaths)) = headers.get_mut("x-death") {
+        if let Some((_latest, earlier)) = deaths.split_first_mut() {
+            earlier.sort_by_key(|death| format!("{death:?}"));
+        }
+    }
     headers
 }
 
