@@ -1,6 +1,6 @@
 //! Messages that RabbitMQ delivers and no client in Rust can read as they are: the worker gets past each, keeps it, and says so.
 
-use crate::support::raw::{long, short, RawProperties, RawPublisher};
+use crate::support::raw::{long, nested, short, RawProperties, RawPublisher};
 use crate::support::stage::{Stage, SOON};
 use bootstep::{Consumer, Message, Outcome, Queue, RetryPolicy, Value};
 use std::sync::mpsc::sync_channel;
@@ -119,16 +119,6 @@ fn a_name_that_cannot_be_read_among_large_headers_is_kept_with_all_of_them() {
     let dead = stage.take("named.dead", 1).remove(0);
     assert!(dead.header(&format!("{}headers", bootstep::headers::ORIGINAL)) == Some(&Value::Bytes(table)));
     assert!(dead.header(bootstep::headers::REASON).is_some());
-}
-
-/// A header with so many arrays in one another.
-fn nested(depth: usize) -> Vec<u8> {
-    let mut bytes = short(b"deep");
-    for level in 0..depth {
-        bytes.push(b'A');
-        bytes.extend(u32::try_from((depth - level - 1) * 5).unwrap().to_be_bytes());
-    }
-    bytes
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Servers that stall, lie or talk nonsense before a connection is open: an error that says so, in the time that was given.
 
-use crate::support::raw::{long, short};
+use crate::support::raw::{long, nested, short};
 use bootstep::{Broker, Fault};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -67,15 +67,6 @@ impl Peer {
 
 fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
     [&[kind, 0, 0][..], &long(payload), &[0xce]].concat()
-}
-
-fn nested(levels: usize) -> Vec<u8> {
-    let mut bytes = short(b"deep");
-    for level in 0..levels {
-        bytes.push(b'A');
-        bytes.extend(u32::try_from((levels - level - 1) * 5).unwrap().to_be_bytes());
-    }
-    bytes
 }
 
 /// Connects to a server that runs this script on every connection.

@@ -88,3 +88,13 @@ pub fn short(text: &[u8]) -> Vec<u8> {
 pub fn long(bytes: &[u8]) -> Vec<u8> {
     [&u32::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat()
 }
+
+/// A header with so many arrays in one another.
+pub fn nested(depth: usize) -> Vec<u8> {
+    let mut bytes = short(b"deep");
+    for level in 0..depth {
+        bytes.push(b'A');
+        bytes.extend(u32::try_from((depth - level - 1) * 5).unwrap().to_be_bytes());
+    }
+    bytes
+}
