@@ -16,6 +16,10 @@ pub(super) fn any<T>(
     fastrand::shuffle(&mut order);
     let mut failures = Vec::new();
     for address in order {
+        // Before a further one only: of the last, the cause is told.
+        if !failures.is_empty() && !is_wanted() {
+            return Err(Error::new(Fault::Unreachable, "connecting was given up, as nobody wants it any more"));
+        }
         match open(address) {
             Ok(opened) => {
                 for (place, failure) in failures {
@@ -24,9 +28,6 @@ pub(super) fn any<T>(
                 return Ok(opened);
             }
             Err(err) => failures.push((address.place(), err)),
-        }
-        if !is_wanted() {
-            return Err(Error::new(Fault::Unreachable, "connecting was given up, as nobody wants it any more"));
         }
     }
     Err(together(failures))
@@ -142,6 +143,10 @@ mod tests {
         );
         let err = opened.expect_err("nobody answers");
         assert_eq!((tried.get(), err.fault()), (2, Fault::Unreachable));
+
+        let alone = Addresses::parse("amqp://a").expect("this is a good URL");
+        let opened = any(&alone, || false, |_| -> Result<(), _> { Err(Error::new(Fault::Timeout, "silent")) });
+        assert_eq!(opened.expect_err("nobody answers").to_string(), "silent");
     }
 
     #[test]
