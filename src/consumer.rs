@@ -5,6 +5,7 @@ use crate::decode::{Decode, DecodeError};
 use crate::delivered::Message;
 use crate::error::{BoxError, Error, Fault};
 use crate::handler::{AnyHandler, Closure, Handler, Hook, OnDecodeError, Performance};
+use crate::kill_switch::{KillSwitch, Switch};
 use crate::layout::Layout;
 use crate::message::{Table, Value};
 use crate::outcome::Outcome;
@@ -46,6 +47,7 @@ pub struct Consumer {
     exclusive: bool,
     arguments: Table,
     on_intake_thread: bool,
+    kill_switch: Option<KillSwitch>,
 }
 
 /// Unsettled messages per consumer, unless told otherwise.
@@ -76,6 +78,7 @@ impl Consumer {
             exclusive: false,
             arguments: Table::new(),
             on_intake_thread: false,
+            kill_switch: None,
         }
     }
 
@@ -152,6 +155,13 @@ impl Consumer {
         self
     }
 
+    /// This stops handling for a while when nearly everything fails (off by default): what the handler stands on is then likely
+    /// away, and messages should not use up their attempts meanwhile. A reconnect closes an open switch.
+    pub fn kill_switch(mut self, kill_switch: KillSwitch) -> Self {
+        self.kill_switch = Some(kill_switch);
+        self
+    }
+
     /// The queue it consumes from.
     pub fn queue(&self) -> &Queue {
         &self.queue
@@ -163,6 +173,10 @@ impl Consumer {
 
     pub(crate) fn most_at_once(&self) -> usize {
         self.concurrency
+    }
+
+    pub(crate) fn switch(&self) -> Option<Switch> {
+        self.kill_switch.clone().map(Switch::new)
     }
 
     pub(crate) fn layout(&self, declared: &Topology) -> Layout {

@@ -7,6 +7,7 @@ use crate::intake::{Control, Intake, Surroundings};
 use crate::outcome::one_line;
 use crate::pool::Pool;
 use crate::publisher::Publisher;
+use crate::recall::Recall;
 use crate::shutdown::{Shutdown, Urgency};
 use crate::topology::Topology;
 use crossbeam_channel::{select, Sender};
@@ -30,6 +31,8 @@ pub struct Context {
     intakes: HashMap<String, Vec<Intake>>,
     reports: Sender<Report>,
     shutdown: Shutdown,
+    /// Over every reconnect.
+    recall: Recall,
     /// Intakes that did not drain, or threads that did not end.
     left_over: bool,
 }
@@ -77,6 +80,7 @@ impl Context {
         brought: Vec<(String, Vec<Consumer>)>,
         reports: Sender<Report>,
         shutdown: Shutdown,
+        recall: Recall,
     ) -> Self {
         Context {
             step: String::new(),
@@ -89,6 +93,7 @@ impl Context {
             intakes: HashMap::new(),
             reports,
             shutdown,
+            recall,
             left_over: false,
         }
     }
@@ -161,6 +166,7 @@ impl Context {
             pool: self.get::<Pool>()?,
             publisher: self.get::<Publisher>()?,
             clock: self.broker.clock(),
+            recall: self.recall.clone(),
             // Without the step that declares, nothing is known to be there.
             declared: self.get::<Topology>().unwrap_or_default(),
             halt: Arc::new(move |code, reason| {

@@ -114,6 +114,8 @@ pub(crate) struct Plan {
     /// a message that the handler published may be wrong for ever, so that is a failed attempt.
     pub published_by_handler: bool,
     pub halt: Option<(u8, String)>,
+    /// Whether the attempt failed: an error, a panic, or the handler's word that it is to be tried again or given up.
+    pub has_failed: bool,
 }
 
 impl Performance {
@@ -185,9 +187,24 @@ impl Performance {
 
     /// Turns an outcome into what is published and how the message leaves.
     pub fn decide(&self, message: &Message, outcome: Outcome) -> Decision {
+        let has_failed = matches!(outcome, Outcome::Retry { .. } | Outcome::Archive { .. });
+        let mut decision = self.act_on(message, outcome);
+        if let Decision::Other(plan) = &mut decision {
+            plan.has_failed = has_failed;
+        }
+        decision
+    }
+
+    fn act_on(&self, message: &Message, outcome: Outcome) -> Decision {
         let published = message.take_outbox();
         let plan = |publications, verdict| {
-            Decision::Other(Box::new(Plan { publications, verdict, published_by_handler: false, halt: None }))
+            Decision::Other(Box::new(Plan {
+                publications,
+                verdict,
+                published_by_handler: false,
+                halt: None,
+                has_failed: false,
+            }))
         };
         let queue = message.queue();
         match outcome {
@@ -197,6 +214,7 @@ impl Performance {
                 verdict: Verdict::Ack,
                 published_by_handler: true,
                 halt: None,
+                has_failed: false,
             })),
             Outcome::Retry { reason, after } => match self.layout.retry(message, after, &reason) {
                 Some(retry) => {
@@ -222,6 +240,7 @@ impl Performance {
                 verdict: if requeue { Verdict::Requeue } else { Verdict::Ack },
                 published_by_handler: true,
                 halt: Some((code, reason)),
+                has_failed: false,
             })),
         }
     }
@@ -236,6 +255,7 @@ impl Performance {
             verdict: Verdict::Ack,
             published_by_handler: false,
             halt: None,
+            has_failed: false,
         }))
     }
 }

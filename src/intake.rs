@@ -14,8 +14,10 @@ use crate::clock::Clock;
 use crate::consumer::Consumer;
 use crate::error::{Error, Fault};
 use crate::handler::Performance;
+use crate::kill_switch::Switch;
 use crate::pool::Pool;
 use crate::publisher::Publisher;
+use crate::recall::Recall;
 use crate::topology::Topology;
 use crate::transport::{ConsumeVisit, Source, Subscription};
 use crossbeam_channel::{Receiver, Sender};
@@ -32,6 +34,7 @@ pub(crate) struct Surroundings {
     pub pool: Pool,
     pub publisher: Publisher,
     pub clock: Clock,
+    pub recall: Recall,
     pub declared: Topology,
     /// Called when a handler asks the worker to halt.
     pub halt: Arc<dyn Fn(u8, String) + Send + Sync>,
@@ -78,6 +81,7 @@ impl Intake {
             orders,
             ready: Some(ready),
             declared_again: None,
+            switch: consumer.switch(),
             clean: Arc::new(AtomicBool::new(true)),
         };
         let clean = thread.clean.clone();
@@ -130,6 +134,8 @@ struct Thread {
     orders: Receiver<Control>,
     /// When the queue was last found missing and declared again, by the clock that the delay before the next attempt goes by.
     declared_again: Option<Instant>,
+    /// Stops handling while nearly everything fails.
+    switch: Option<Switch>,
     /// Cleared when a drain leaves something unsettled.
     clean: Arc<AtomicBool>,
     /// Whom to tell how the first attempt to consume went.

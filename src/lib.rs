@@ -262,8 +262,8 @@
 //!
 //! | where | what |
 //! |---|---|
-//! | `error`, `message`, `outcome`, `retry`, `clock`, `topology`, `ledger`, `limits`, `shutdown`, `logging` | values and pure rules |
-//! | `delivered`, `decode`, `layout` | a message as a handler meets it, its body, and where it goes when it is moved |
+//! | `error`, `message`, `outcome`, `retry`, `clock`, `topology`, `ledger`, `limits`, `kill_switch`, `shutdown`, `logging` | values and pure rules |
+//! | `delivered`, `decode`, `layout`, `recall` | a message as a handler meets it, its body, where it goes when it is moved, and which were |
 //! | `transport/` | the private contract, and its two flavours `amqp/` and `memory/` |
 //! | `broker` | [`Broker`] and [`Connection`]: what the rest sees of a transport |
 //! | `handler`, `pool`, `publisher`, `consumer`, `intake` | the data path above |
@@ -286,6 +286,7 @@ mod error;
 pub mod fuzzing;
 mod handler;
 mod intake;
+mod kill_switch;
 mod layout;
 mod ledger;
 mod limits;
@@ -294,6 +295,7 @@ mod message;
 mod outcome;
 mod pool;
 mod publisher;
+mod recall;
 mod retry;
 mod shutdown;
 mod step;
@@ -313,6 +315,7 @@ pub use decode::{Decode, DecodeError, Json};
 pub use delivered::{headers, Message};
 pub use error::{BoxError, Error, Fault};
 pub use handler::{Handler, Hook};
+pub use kill_switch::KillSwitch;
 pub use ledger::{Command, Event, Ledger, Ticket, Verdict};
 pub use message::{Properties, Publication, Table, Value};
 pub use outcome::Outcome;

@@ -11,6 +11,7 @@ use crate::clock::later;
 use crate::error::{Error, Fault};
 use crate::ledger::Ticket;
 use crate::message::Publication;
+use crate::recall::Note;
 use crate::transport::Taken;
 use crossbeam_channel::{Receiver, Sender};
 use serve::{Ended, State};
@@ -42,6 +43,8 @@ pub(crate) struct Request {
     pub wanted: Arc<AtomicBool>,
     /// How often the channel or connection was lost while this was on its way.
     pub losses: u32,
+    /// Told when it is confirmed, also when nobody reads the reply any more.
+    pub note: Option<Arc<Note>>,
 }
 
 /// What became of a request.
@@ -112,6 +115,7 @@ impl Publisher {
             reply,
             wanted: wanted.clone(),
             losses: 0,
+            note: None,
         };
         let late = || Error::new(Fault::Timeout, "a publish was not confirmed in time");
         self.requests.send_deadline(request, due).map_err(|_| late())?;
@@ -186,6 +190,9 @@ fn pause_after(lived: Duration) -> Duration {
 
 impl Request {
     fn answer(self, taken: Taken) {
+        if let (Taken::Yes, Some(note)) = (&taken, &self.note) {
+            note.part_confirmed();
+        }
         let answer = match taken {
             Taken::Yes => Answer::Taken,
             refused => Answer::Refused(refused.reason()),

@@ -6,6 +6,7 @@ use crate::consumer::{topology_of, Consumer};
 use crate::context::Context;
 use crate::error::{Error, Fault};
 use crate::logging;
+use crate::recall::{self, Recall};
 use crate::shutdown::{Shutdown, Urgency};
 use crate::step::{Step, Steps};
 use crate::steps;
@@ -48,6 +49,7 @@ pub struct Worker {
     broker: Broker,
     drain_limit: Duration,
     boot_deadline: Option<Duration>,
+    remember_moved: usize,
 }
 
 impl Worker {
@@ -67,7 +69,13 @@ impl Worker {
 
     /// A worker without any step.
     pub fn bare(broker: Broker) -> Self {
-        Worker { steps: Steps::default(), broker, drain_limit: Duration::from_secs(30), boot_deadline: None }
+        Worker {
+            steps: Steps::default(),
+            broker,
+            drain_limit: Duration::from_secs(30),
+            boot_deadline: None,
+            remember_moved: recall::MOST,
+        }
     }
 
     /// How long running handlers may take at a shutdown (30 s by default).
@@ -79,6 +87,16 @@ impl Worker {
     /// How long the boot may wait for a broker that does not answer (for ever by default).
     pub fn boot_within(mut self, limit: Duration) -> Self {
         self.boot_deadline = Some(limit);
+        self
+    }
+
+    /// How many messages are remembered that were moved (to wait for their retry, to the archive, to the dead letters) or published
+    /// all they had to, so that none runs once more because its ack was lost with the connection: 10,000 by default, 0 for none.
+    ///
+    /// A message is remembered for 15 minutes if its ack could not be sent. If it was sent, only a message with a `message-id` is,
+    /// for a minute.
+    pub fn remember_moved(mut self, messages: usize) -> Self {
+        self.remember_moved = messages;
         self
     }
 
@@ -113,7 +131,8 @@ impl Worker {
         let (report, reports) = crossbeam_channel::bounded(16 + 4 * steps.len());
         let brought: Vec<(String, Vec<Consumer>)> =
             blueprint.names().zip(&steps).map(|(name, step)| (name.to_owned(), step.brings())).collect();
-        let context = Context::new(self.broker, brought, report, shutdown.clone());
+        let recall = Recall::new(self.remember_moved, self.broker.clock());
+        let context = Context::new(self.broker, brought, report, shutdown.clone(), recall);
         topology_of(context.consumers())?;
         logging::warn_of_login();
         log::info!("boot order:\n{blueprint}");

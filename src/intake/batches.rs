@@ -40,6 +40,8 @@ pub(super) struct Batches {
     /// What one message takes, smoothed; starts at a batch's time, so that the first batches are small.
     mean: Duration,
     size: usize,
+    /// A kill switch hears of a batch at its end only: then one more window of attempts has been made at the most.
+    largest: usize,
 }
 
 /// Whether the pool took all that was there.
@@ -76,6 +78,7 @@ impl Batches {
             half: (prefetch / 2).max(1),
             mean: FITTING,
             size: 1,
+            largest: thread.switch.as_ref().map_or(LARGEST, |switch| LARGEST.min(switch.attempts())),
         }
     }
 
@@ -136,7 +139,7 @@ impl Batches {
         if finished.messages > 0 {
             self.mean = (self.mean * 3 + finished.took / finished.messages) / 4;
             let fitting = usize::try_from(FITTING.as_nanos() / self.mean.as_nanos().max(1)).unwrap_or(LARGEST);
-            self.size = fitting.clamp(1, self.size * 2).min(LARGEST);
+            self.size = fitting.clamp(1, self.size * 2).min(self.largest);
         }
         Some(self.out.swap_remove(place))
     }

@@ -1,18 +1,22 @@
 //! One epoch of an intake: everything between the opening of a channel and its end.
 
+mod arriving;
+mod leaving;
+mod pausing;
+
+use self::pausing::MayBegin;
 use super::acks::{self, Acks};
 use super::batches::{Batches, HandedOut, OVERDUE};
-use super::publishing::Publishing;
+use super::publishing::{Obstacle, Publishing};
 use super::{Control, Ended, Thread};
 use crate::delivered::Message;
-use crate::error::{Error, Fault};
 use crate::handler::Decision;
-use crate::ledger::{Command, Event, Ledger, Ticket, Verdict};
+use crate::ledger::{Command, Ledger, Ticket, Verdict};
 use crate::message::Delivery;
 use crate::outcome::Outcome;
 use crate::pool::Finished;
-use crate::transport::{Incoming, Settle, Source};
-use crossbeam_channel::select;
+use crate::transport::Source;
+use crossbeam_channel::{select, Receiver};
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
@@ -25,8 +29,8 @@ const SEAT_LATER: Duration = Duration::from_millis(50);
 /// How long deliveries may gather while they flow to quick handlers; a prefetch of 100 is not used up meanwhile.
 const GATHER: Duration = Duration::from_micros(200);
 
-/// How many deliveries are read before anything else gets its turn.
-const READ_AT_ONCE: usize = 256;
+/// How soon to look again at answers that do not come, to say so.
+const ANSWERS_SOON: Duration = Duration::from_millis(500);
 
 pub(super) struct Desk<'a> {
     thread: &'a mut Thread,
@@ -36,6 +40,8 @@ pub(super) struct Desk<'a> {
     commands: Vec<Command>,
     /// Delivered and not yet handed to the pool, in order.
     backlog: VecDeque<Delivery>,
+    /// Come again while their copies are being published: what becomes of those decides.
+    waiting: Vec<Delivery>,
     batches: Batches,
     publishing: Publishing,
     handed_out: HandedOut,
@@ -45,6 +51,16 @@ pub(super) struct Desk<'a> {
     draining: Option<Instant>,
     /// Our cancel is through: nothing more arrives, and the receiver's end says nothing about the connection.
     cancelled: bool,
+    /// What was last said to be in the way of handling.
+    obstacle: Option<Obstacle>,
+    /// How many messages the broker hands over at once, less than the consumer's prefetch while the kill switch probes.
+    prefetch: u16,
+    /// The kill switch has just tripped.
+    trip: bool,
+    /// Rings when the kill switch wants to be looked at.
+    probe: Option<Receiver<Instant>>,
+    /// The message that it probes with.
+    probing: Option<u64>,
 }
 
 impl<'a> Desk<'a> {
@@ -52,31 +68,34 @@ impl<'a> Desk<'a> {
         let queue: Arc<str> = thread.subscription.queue.as_str().into();
         Desk {
             batches: Batches::new(thread, queue.clone()),
-            queue,
             epoch,
             ledger: Ledger::new(epoch),
             commands: Vec::new(),
             backlog: VecDeque::new(),
-            publishing: Publishing::new(&thread.around),
+            waiting: Vec::new(),
+            publishing: Publishing::new(&thread.around, queue.clone()),
+            queue,
             handed_out: HandedOut::All,
             acks: Acks::new(thread.subscription.prefetch),
             last_wake: Instant::now(),
             draining: None,
             cancelled: false,
+            obstacle: None,
+            prefetch: thread.subscription.prefetch,
+            trip: false,
+            probe: None,
+            probing: None,
             thread,
         }
     }
 
     pub fn work<S: Source>(mut self, source: &mut S) -> Ended {
-        loop {
-            match self.round(source) {
-                Ok(()) => {}
-                Err(ended) => {
-                    self.close();
-                    return self.as_told(ended);
-                }
-            }
+        let mut going_on = self.keep_paused(source);
+        while going_on.is_ok() {
+            going_on = self.round(source);
         }
+        self.close();
+        self.as_told(going_on.expect_err("the loop ends with it"))
     }
 
     /// However the channel goes while draining, that was the end: consuming anew would take in new messages.
@@ -108,7 +127,10 @@ impl<'a> Desk<'a> {
         } else if self.publishing.next_try().try_recv().is_ok() {
             self.try_refused_again();
         }
-        self.hand_out();
+        self.look_for_obstacles();
+        self.mind_switch(source)?;
+        self.judge_waiting();
+        busy |= self.hand_out();
         self.publishing.submit();
         self.flush(busy);
         self.settle(source)?;
@@ -119,60 +141,6 @@ impl<'a> Desk<'a> {
         Ok(())
     }
 
-    fn read_deliveries<S: Source>(&mut self, source: &mut S) -> Result<bool, Ended> {
-        let began = Instant::now();
-        let on_this_thread = self.thread.consumer.runs_on_intake_thread();
-        for read in 0..READ_AT_ONCE {
-            // A handler on this thread takes its time; orders and acks must not wait for all that is ready.
-            if self.cancelled || (on_this_thread && read > 0 && began.elapsed() > acks::WITHIN) {
-                return Ok(read > 0);
-            }
-            match source.receiver().try_recv() {
-                Ok(raw) => {
-                    let incoming = source.read(raw);
-                    self.take_incoming(incoming)?;
-                }
-                Err(err) if err.is_disconnected() => return Err(Ended::Lost(source.failure())),
-                Err(_) => return Ok(read > 0),
-            }
-        }
-        Ok(true)
-    }
-
-    fn take_incoming(&mut self, incoming: Incoming) -> Result<(), Ended> {
-        match incoming {
-            Incoming::Delivery(delivery) => {
-                self.apply(Event::Delivered { tag: delivery.tag });
-                self.take_delivery(delivery);
-                Ok(())
-            }
-            Incoming::CancelDone => {
-                self.cancelled = true;
-                Ok(())
-            }
-            // Settle nothing more on this channel: an ack after the broker's cancel can cost the whole connection.
-            Incoming::Cancelled if self.draining.is_some() => Err(Ended::Told),
-            Incoming::Cancelled => Err(Ended::Channel(Error::new(
-                Fault::NotFound,
-                "the broker cancelled the consumer (queue deleted or moved, or a message held too long)",
-            ))),
-            Incoming::Closed(err) if err.fault() == Fault::ChannelClosed => Err(Ended::Channel(err)),
-            Incoming::Closed(err) => Err(Ended::Lost(err)),
-        }
-    }
-
-    fn take_delivery(&mut self, delivery: Delivery) {
-        if self.draining.is_some() {
-            return self.hand_back(delivery.tag);
-        }
-        if !self.thread.consumer.runs_on_intake_thread() {
-            return self.backlog.push_back(delivery);
-        }
-        let message = Message::new(&delivery, &self.queue);
-        let decision = self.thread.performance.perform(&message);
-        self.take_decision(&delivery, decision);
-    }
-
     fn take_finished(&mut self, finished: &Finished) {
         if let Some(mut out) = self.batches.finish(finished) {
             self.take_decided(out.take_decided());
@@ -181,6 +149,8 @@ impl<'a> Desk<'a> {
 
     fn take_decided(&mut self, decided: Vec<(u64, Decision, Option<Delivery>)>) {
         for (tag, decision, delivery) in decided {
+            self.probing = self.probing.filter(|probing| *probing != tag);
+            self.note_attempt(&decision);
             match (decision, delivery) {
                 (Decision::Ack, _) => self.decide(tag, 0, Verdict::Ack),
                 (decision, Some(delivery)) => self.take_decision(&delivery, decision),
@@ -215,93 +185,46 @@ impl<'a> Desk<'a> {
         any
     }
 
-    fn decide(&mut self, tag: u64, publishes: u32, verdict: Verdict) {
-        self.apply(Event::Decided { ticket: Ticket { epoch: self.epoch, tag }, publishes, verdict });
-    }
-
-    fn hand_back(&mut self, tag: u64) {
-        self.decide(tag, 0, Verdict::Requeue);
-    }
-
-    fn apply(&mut self, event: Event) {
-        self.ledger.apply(event, &mut self.commands);
-    }
-
-    fn hand_out(&mut self) {
+    /// Has handlers begin with what may be begun; says whether that took its time on this thread.
+    fn hand_out(&mut self) -> bool {
+        if self.thread.consumer.runs_on_intake_thread() {
+            return self.handle_here();
+        }
         if let Some(decided) = self.batches.take_back_overdue(&mut self.backlog) {
             self.take_decided(decided);
         }
-        self.handed_out = self.batches.hand_out(&mut self.backlog);
+        self.handed_out = match self.may_begin() {
+            MayBegin::All => self.batches.hand_out(&mut self.backlog),
+            MayBegin::One => self.hand_out_one(),
+            MayBegin::None => HandedOut::All,
+        };
+        false
     }
 
-    fn flush(&mut self, busy: bool) {
-        // Quick handlers soon make more acks; others may take long, and the prefetch must not wait for them.
-        let idle = !busy && !self.batches.are_quick();
-        if idle || self.thread.consumer.runs_on_intake_thread() || self.draining.is_some() {
-            self.apply(Event::Flush);
+    fn hand_out_one(&mut self) -> HandedOut {
+        let mut one: VecDeque<Delivery> = self.backlog.pop_front().into_iter().collect();
+        let tag = one.front().map(|delivery| delivery.tag);
+        let handed_out = self.batches.hand_out(&mut one);
+        match one.pop_front() {
+            Some(not_taken) => self.backlog.push_front(not_taken),
+            None => self.probing = tag,
         }
-        self.acks.flush(&mut self.ledger, &mut self.commands);
+        handed_out
     }
 
-    fn settle<S: Source>(&mut self, source: &mut S) -> Result<(), Ended> {
-        for command in std::mem::take(&mut self.commands) {
-            let settle = match command {
-                Command::Ack { tag } => Settle::Ack { tag },
-                Command::AckUpTo { tag } => Settle::AckUpTo { tag },
-                Command::Reject { tag } => Settle::Reject { tag },
-                Command::Requeue { tag } => Settle::Requeue { tag },
-            };
-            if let Err(err) = source.settle(settle) {
-                // What ended the channel is on the receiver, if the connection lives; there it is told apart. After our own
-                // cancel the receiver has ended, which says nothing about the connection, and nobody may be asked to close it.
-                return Err(if self.cancelled { Ended::Told } else { self_explained(source, err) });
-            }
+    /// Runs handlers on this thread, for a moment: orders and acks must not wait for all that is ready.
+    fn handle_here(&mut self) -> bool {
+        let began = Instant::now();
+        let mut any = false;
+        while self.may_begin() != MayBegin::None && !(any && began.elapsed() > acks::WITHIN) {
+            let Some(delivery) = self.backlog.pop_front() else { break };
+            let message = Message::new(&delivery, &self.queue);
+            let decision = self.thread.performance.perform(&message);
+            self.note_attempt(&decision);
+            self.take_decision(&delivery, decision);
+            any = true;
         }
-        Ok(())
-    }
-
-    fn obey<S: Source>(&mut self, control: Control, source: &mut S) -> Result<(), Ended> {
-        match control {
-            Control::Leave => Err(Ended::Told),
-            Control::Drain { due } => {
-                self.draining = Some(due);
-                if let Err(err) = source.cancel() {
-                    return Err(self_explained(source, err));
-                }
-                self.hand_back_all();
-                Ok(())
-            }
-        }
-    }
-
-    fn hand_back_all(&mut self) {
-        for delivery in std::mem::take(&mut self.backlog) {
-            self.hand_back(delivery.tag);
-        }
-        for delivery in self.batches.revoke() {
-            self.hand_back(delivery.tag);
-        }
-    }
-
-    /// What could not be moved goes back: a full archive must not hold up the end.
-    fn hand_back_refused(&mut self) {
-        for ticket in self.publishing.give_up_refused() {
-            self.apply(Event::Refused { ticket });
-            self.hand_back(ticket.tag);
-        }
-    }
-
-    fn try_refused_again(&mut self) {
-        self.thread.declare_beside();
-        self.publishing.try_again();
-    }
-
-    fn check_drained(&mut self) -> Result<(), Ended> {
-        match self.draining {
-            Some(_) if self.ledger.unsettled() == 0 => Err(Ended::Told),
-            Some(due) if Instant::now() >= due => Err(Ended::Told),
-            _ => Ok(()),
-        }
+        any
     }
 
     /// Blocks until something comes, or until something is due that nobody tells of.
@@ -310,6 +233,7 @@ impl<'a> Desk<'a> {
         let gathering = self.handed_out == HandedOut::Gathering || self.batches.are_nearly_done();
         let limit = self.longest_wait(gathering);
         let retry = self.publishing.next_try();
+        let probe = self.probe.clone().unwrap_or_else(crossbeam_channel::never);
         let never = crossbeam_channel::never();
         let deliveries = if self.cancelled || gathering { &never } else { source.receiver() };
         select! {
@@ -332,6 +256,7 @@ impl<'a> Desk<'a> {
                 }
             }
             recv(retry) -> _ => self.try_refused_again(),
+            recv(probe) -> _ => self.probe = None,
             recv(self.thread.orders) -> control => self.obey(control.unwrap_or(Control::Leave), source)?,
             // What is due by now is for the next round to find out.
             default(limit) => {}
@@ -359,7 +284,8 @@ impl<'a> Desk<'a> {
             _ if self.draining.is_some() || self.batches.may_be_overdue() => OVERDUE,
             // Most likely a batch of ours ends first, and that wakes us.
             HandedOut::NoSeat => SEAT_LATER,
-            _ if self.publishing.has_unsent() => SEAT_LATER,
+            _ if self.publishing.has_unsent() || !self.waiting.is_empty() => SEAT_LATER,
+            _ if self.publishing.is_waiting() => ANSWERS_SOON,
             _ => Duration::from_secs(60),
         };
         self.acks.due_in().map_or(limit, |left| limit.min(left))
@@ -371,23 +297,6 @@ impl<'a> Desk<'a> {
         self.publishing.abandon();
         if self.ledger.stale() > 0 {
             log::debug!("`{}`: {} outcomes came too late and were dropped", self.queue, self.ledger.stale());
-        }
-    }
-}
-
-/// A call that failed on a channel that the broker closed: the reason was sent before.
-fn self_explained<S: Source>(source: &mut S, err: Error) -> Ended {
-    loop {
-        match source.receiver().try_recv() {
-            Ok(raw) => match source.read(raw) {
-                Incoming::Closed(cause) if cause.fault() == Fault::ChannelClosed => return Ended::Channel(cause),
-                Incoming::Closed(cause) => return Ended::Lost(cause),
-                Incoming::Cancelled => return Ended::Channel(err),
-                // Unsettled and unheard of: the broker delivers it again.
-                Incoming::Delivery(_) | Incoming::CancelDone => {}
-            },
-            Err(gone) if gone.is_disconnected() => return Ended::Lost(source.failure()),
-            Err(_) => return Ended::Lost(err),
         }
     }
 }

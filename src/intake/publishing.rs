@@ -1,10 +1,12 @@
 //! What an intake has asked the publisher for: publications on their way, their answers, and those to be tried again.
 
 use super::Surroundings;
+use crate::clock::Clock;
 use crate::handler::Plan;
 use crate::ledger::{Event, Ticket};
 use crate::message::{Delivery, Publication};
 use crate::publisher::{Answer, Published, Publisher, Request};
+use crate::recall::{Note, Recall};
 use crossbeam_channel::{Receiver, Sender};
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,9 +16,14 @@ use std::time::{Duration, Instant};
 /// On their way at once; the channel for the answers has room for all of them, so that the publisher never waits for us.
 const ON_THEIR_WAY: usize = 1024;
 
+/// Nothing was answered for so long: the broker is in an alarm, or not there.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 pub(super) struct Publishing {
     publisher: Publisher,
-    clock: crate::clock::Clock,
+    clock: Clock,
+    recall: Recall,
+    queue: Arc<str>,
     moves: HashMap<u64, Move>,
     unsent: VecDeque<(Ticket, usize)>,
     on_their_way: usize,
@@ -28,6 +35,20 @@ pub(super) struct Publishing {
     alarm: Receiver<Instant>,
     delay: Duration,
     wanted: Arc<AtomicBool>,
+    /// When the last answer came, or what is open was begun.
+    answered: Instant,
+    /// How many moves were refused and have not been taken since.
+    held_up: usize,
+    last_refusal: Option<Obstacle>,
+}
+
+/// Why nothing leaves by publishing at the moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Obstacle {
+    /// A queue takes no more.
+    Refused { queue: String, reason: String },
+    /// The broker does not answer.
+    Unanswered,
 }
 
 struct Move {
@@ -36,13 +57,20 @@ struct Move {
     unanswered: usize,
     refusal: Option<String>,
     published_by_handler: bool,
+    was_refused: bool,
+    note: Arc<Note>,
 }
 
 impl Publishing {
-    pub fn new(around: &Surroundings) -> Self {
+    pub fn new(around: &Surroundings, queue: Arc<str>) -> Self {
         let (reply, answers) = crossbeam_channel::bounded(ON_THEIR_WAY);
         Publishing {
             publisher: around.publisher.clone(),
+            recall: around.recall.clone(),
+            queue,
+            answered: around.clock.now(),
+            held_up: 0,
+            last_refusal: None,
             clock: around.clock.clone(),
             moves: HashMap::new(),
             unsent: VecDeque::new(),
@@ -61,12 +89,17 @@ impl Publishing {
         if plan.publications.is_empty() {
             return;
         }
+        if self.moves.is_empty() {
+            self.answered = self.clock.now();
+        }
+        let note = self.recall.note(&self.queue, delivery, plan.publications.len());
         let publications: Vec<_> = plan.publications.into_iter().map(Arc::new).collect();
         self.unsent.extend((0..publications.len()).map(|part| (ticket, part)));
         let delivery = delivery.clone();
         let unanswered = publications.len();
         let published_by_handler = plan.published_by_handler;
-        self.moves.insert(ticket.tag, Move { publications, delivery, unanswered, refusal: None, published_by_handler });
+        let of = Move { publications, delivery, unanswered, refusal: None, published_by_handler, was_refused: false, note };
+        self.moves.insert(ticket.tag, of);
     }
 
     /// Hands over what the publisher has room for.
@@ -75,8 +108,8 @@ impl Publishing {
             let Some((ticket, part)) = self.unsent.pop_front() else { return };
             let Some(of) = self.moves.get(&ticket.tag) else { continue };
             let publication = of.publications[part].clone();
-            let request =
-                Request { publication, ticket, part, reply: self.reply.clone(), wanted: self.wanted.clone(), losses: 0 };
+            let (reply, wanted, note) = (self.reply.clone(), self.wanted.clone(), Some(of.note.clone()));
+            let request = Request { publication, ticket, part, reply, wanted, losses: 0, note };
             if self.publisher.submit(request).is_err() {
                 return self.unsent.push_front((ticket, part));
             }
@@ -102,6 +135,9 @@ impl Publishing {
         let (mut events, mut again) = (Vec::new(), Vec::new());
         let mut kept = std::mem::take(&mut self.kept);
         kept.extend(self.answers.try_iter());
+        if !kept.is_empty() {
+            self.answered = self.clock.now();
+        }
         for published in kept {
             self.on_their_way -= 1;
             let ticket = published.ticket;
@@ -109,7 +145,8 @@ impl Publishing {
             match published.answer {
                 Answer::Taken => {
                     of.unanswered -= 1;
-                    if self.refused.is_empty() {
+                    self.held_up -= usize::from(std::mem::take(&mut of.was_refused));
+                    if self.held_up == 0 {
                         self.delay = FIRST_DELAY;
                     }
                     events.push(Event::Confirmed { ticket });
@@ -120,10 +157,9 @@ impl Publishing {
                 }
                 // Our own move of a message: the original stays unsettled until its copy is safe.
                 Answer::Refused(reason) => {
-                    let to = &of.publications[published.part].routing_key;
-                    log::warn!(
-                        "`{to}` does not take a message ({reason}); it stays on its queue, unsettled, and is tried again"
-                    );
+                    self.held_up += usize::from(!std::mem::replace(&mut of.was_refused, true));
+                    let queue = of.publications[published.part].routing_key.clone();
+                    self.last_refusal = Some(Obstacle::Refused { queue, reason });
                     self.refused.push((ticket, published.part));
                     if self.refused.len() == 1 {
                         self.alarm = self.clock.after(self.delay);
@@ -134,13 +170,30 @@ impl Publishing {
             // Only when all are answered: a late confirm must not count for what is decided next.
             if of.unanswered == 0 {
                 let done = self.moves.remove(&ticket.tag).expect("it was found above");
-                if let Some(reason) = done.refusal {
-                    events.push(Event::Refused { ticket });
-                    again.push((done.delivery, format!("what the handler published was not taken: {reason}")));
+                match done.refusal {
+                    None => done.note.settled(),
+                    Some(reason) => {
+                        events.push(Event::Refused { ticket });
+                        again.push((done.delivery, format!("what the handler published was not taken: {reason}")));
+                    }
                 }
             }
         }
         (events, again)
+    }
+
+    /// What is in the way of publishing, if anything is.
+    pub fn obstacle(&self) -> Option<Obstacle> {
+        if self.held_up > 0 {
+            return self.last_refusal.clone();
+        }
+        let is_late = || self.clock.now().saturating_duration_since(self.answered) > PATIENCE;
+        (!self.moves.is_empty() && is_late()).then_some(Obstacle::Unanswered)
+    }
+
+    /// Whether something waits for an answer.
+    pub fn is_waiting(&self) -> bool {
+        !self.moves.is_empty()
     }
 
     /// Rings when refused moves are due again.
@@ -157,15 +210,18 @@ impl Publishing {
     pub fn give_up_refused(&mut self) -> Vec<Ticket> {
         self.alarm = crossbeam_channel::never();
         // A move of ours is one publication, so whatever was refused is all there is of it.
-        let refused = std::mem::take(&mut self.refused).into_iter().map(|(ticket, _)| ticket);
-        refused.inspect(|ticket| drop(self.moves.remove(&ticket.tag))).collect()
+        let refused: Vec<_> = std::mem::take(&mut self.refused).into_iter().map(|(ticket, _)| ticket).collect();
+        self.held_up -= refused.len();
+        refused.iter().for_each(|ticket| drop(self.moves.remove(&ticket.tag)));
+        refused
     }
 
-    /// The epoch is over: what is not yet on its way stays unpublished, because its original comes again.
+    /// The epoch is over: what is not yet on its way stays unpublished, because its original comes again; what is, is remembered.
     pub fn abandon(&self) {
         self.wanted.store(false, Ordering::Release);
+        self.moves.values().for_each(|of| of.note.will_come_again());
     }
 }
 
 const FIRST_DELAY: Duration = Duration::from_millis(500);
-const LONGEST_DELAY: Duration = Duration::from_secs(30);
+const LONGEST_DELAY: Duration = Duration::from_secs(10);

@@ -1,5 +1,5 @@
 //! Hostile and broken peers: each thing that was tried, and what happens then. Nothing hangs, nothing panics, nothing is lost.
 
 mod handshake;
-mod proxy;
+pub mod proxy;
 mod tampered;

@@ -8,8 +8,8 @@ use std::process::Command;
 
 /// The modules of `src/` and the `steps` folder, lowest layer first. An import goes down or stays on its row; it never goes up.
 const LAYERS: &[&[&str]] = &[
-    &["error", "message", "outcome", "retry", "topology", "clock", "ledger", "limits", "shutdown", "logging"],
-    &["delivered"],
+    &["error", "message", "outcome", "retry", "topology", "clock", "ledger", "limits", "kill_switch", "shutdown", "logging"],
+    &["delivered", "recall"],
     &["decode", "layout", "transport"],
     &["broker"],
     &["handler"],

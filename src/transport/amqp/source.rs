@@ -19,43 +19,57 @@ pub(super) fn consume<V: ConsumeVisit>(
     visit: V,
 ) -> Result<V::Output, Error> {
     let deadline = connection.deadline_for_channel();
+    let output = visit_on(connection, &channel, &deadline, subscription, visit)?;
+    let _ = deadline.within(CALL_LIMIT, || channel.close());
+    Ok(output)
+}
+
+fn visit_on<V: ConsumeVisit>(
+    connection: &AmqpConnection,
+    channel: &Channel,
+    deadline: &Deadline,
+    subscription: &Subscription,
+    visit: V,
+) -> Result<V::Output, Error> {
+    let consumer = begin(channel, subscription, subscription.prefetch, deadline)?;
+    let (seen, id) = (connection.seen(), channel.channel_id());
+    let generation = seen.generation(id);
+    let shells = BTreeMap::new();
+    let mut source =
+        AmqpSource { connection, channel, subscription, consumer, deadline, shells, last_tag: 0, generation, ended: false };
+    let output = visit.visit(&mut source);
+    source.end();
+    seen.forget(id, generation);
+    let consumer = source.consumer;
+    deadline.within(CALL_LIMIT, || drop(consumer));
+    Ok(output)
+}
+
+/// A consumer on the channel, with a prefetch of its own.
+fn begin<'a>(
+    channel: &'a Channel,
+    subscription: &Subscription,
+    prefetch: u16,
+    deadline: &Deadline,
+) -> Result<Consumer<'a>, Error> {
     let deed = format!("consume from the queue `{}`", subscription.queue);
-    let failed = |err: amiquip::Error| fault::calling(&err, &deed, deadline.has_passed());
     let options = ConsumerOptions {
         exclusive: subscription.exclusive,
         arguments: convert::table_to(&subscription.arguments),
         ..ConsumerOptions::default()
     };
     let consumed = deadline.within(CALL_LIMIT, || {
-        channel.qos(0, subscription.prefetch.max(1), false)?;
+        channel.qos(0, prefetch.max(1), false)?;
         channel.basic_consume(&subscription.queue, options)
     });
-    let consumer = consumed.map_err(failed)?;
-    let (seen, id) = (connection.seen(), channel.channel_id());
-    let generation = seen.generation(id);
-    let shells = BTreeMap::new();
-    let mut source = AmqpSource {
-        connection,
-        channel: &channel,
-        consumer: &consumer,
-        deadline: &deadline,
-        shells,
-        last_tag: 0,
-        generation,
-        ended: false,
-    };
-    let output = visit.visit(&mut source);
-    source.end();
-    seen.forget(id, generation);
-    deadline.within(CALL_LIMIT, || drop(consumer));
-    let _ = deadline.within(CALL_LIMIT, || channel.close());
-    Ok(output)
+    consumed.map_err(|err| fault::calling(&err, &deed, deadline.has_passed()))
 }
 
 struct AmqpSource<'a> {
     connection: &'a AmqpConnection,
     channel: &'a Channel,
-    consumer: &'a Consumer<'a>,
+    subscription: &'a Subscription,
+    consumer: Consumer<'a>,
     deadline: &'a Deadline,
     /// What amiquip wants back for a settlement: the delivery value, emptied; of unsettled messages only.
     shells: BTreeMap<u64, amiquip::Delivery>,
@@ -138,6 +152,14 @@ impl Source for AmqpSource<'_> {
     fn cancel(&mut self) -> Result<(), Error> {
         let cancelled = self.deadline.within(CALL_LIMIT, || self.consumer.cancel());
         cancelled.map_err(|err| fault::calling(&err, "cancel the consumer", self.deadline.has_passed()))
+    }
+
+    fn resume(&mut self, prefetch: u16) -> Result<(), Error> {
+        let consumer = begin(self.channel, self.subscription, prefetch, self.deadline)?;
+        let cancelled = std::mem::replace(&mut self.consumer, consumer);
+        self.ended = false;
+        self.deadline.within(CALL_LIMIT, || drop(cancelled));
+        Ok(())
     }
 
     fn failure(&self) -> Error {

@@ -13,7 +13,7 @@ use crossbeam_channel::{unbounded, Receiver};
 
 impl Consuming {
     pub fn has_room(&self) -> bool {
-        !self.is_cancelled && self.unsettled.len() < self.prefetch
+        !self.is_cancelled && self.unsettled.len_from(self.first_tag) < self.prefetch
     }
 
     pub fn deliver(&mut self, entry: Entry) {
@@ -26,14 +26,38 @@ impl Consuming {
 }
 
 impl State {
-    /// Opens a channel with one consumer on it.
-    pub fn consume(&mut self, subscription: &Subscription, connection: u64) -> Result<(u64, Receiver<Incoming>), Refusal> {
+    fn may_consume(&self, subscription: &Subscription, connection: u64) -> Result<(u64, i64), Refusal> {
         let queue = self.queue_of(&subscription.queue, connection)?;
         let priority = priority_of(subscription, self.queues[&queue].policy.is_quorum)?;
         if self.is_in_exclusive_use(queue, subscription) {
             let whom = refusal::queue_in_full(&subscription.queue);
             return Err(refusal::access(format!("{whom} in exclusive use")));
         }
+        Ok((queue, priority))
+    }
+
+    /// Puts another consumer on a channel whose first was cancelled.
+    pub fn resume(&mut self, channel: u64, subscription: &Subscription, connection: u64) -> Result<(), Refusal> {
+        let (queue, priority) = self.may_consume(subscription, connection)?;
+        let Some(consuming) = self.channels.get_mut(&channel) else { return Ok(()) };
+        if consuming.queue != queue {
+            return Err(refusal::unsupported("the memory broker does not model another queue of the same name"));
+        }
+        consuming.is_cancelled = false;
+        consuming.prefetch = usize::from(subscription.prefetch.max(1));
+        consuming.first_tag = consuming.unsettled.next_tag();
+        let consumed = self.queues.get_mut(&queue).expect("`queue_of` found it");
+        consumed.line.join(channel, priority);
+        consumed.expires = None;
+        self.watch_consumers();
+        self.pump(queue);
+        self.bury();
+        Ok(())
+    }
+
+    /// Opens a channel with one consumer on it.
+    pub fn consume(&mut self, subscription: &Subscription, connection: u64) -> Result<(u64, Receiver<Incoming>), Refusal> {
+        let (queue, priority) = self.may_consume(subscription, connection)?;
         let channel = self.next_id();
         // Bounded by the prefetch, and a word about the end.
         let (sender, receiver) = unbounded();
@@ -49,6 +73,7 @@ impl State {
             prefetch: usize::from(subscription.prefetch.max(1)),
             sender,
             unsettled: Unsettled::new(),
+            first_tag: 1,
             stamps: Stamps::default(),
         };
         self.channels.insert(channel, consuming);

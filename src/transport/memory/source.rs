@@ -19,13 +19,14 @@ pub(super) fn consume<V: ConsumeVisit>(
 pub(super) fn open<'a>(connection: &'a MemoryConnection, subscription: &Subscription) -> Result<MemorySource<'a>, Error> {
     let deed = || format!("consume from the queue `{}`", subscription.queue);
     let (channel, receiver) = connection.call(deed, |state| state.consume(subscription, connection.id))?;
-    Ok(MemorySource { connection, channel, receiver })
+    Ok(MemorySource { connection, channel, receiver, subscription: subscription.clone() })
 }
 
 pub(super) struct MemorySource<'a> {
     connection: &'a MemoryConnection,
     channel: u64,
     receiver: Receiver<Incoming>,
+    subscription: Subscription,
 }
 
 impl MemorySource<'_> {
@@ -71,6 +72,15 @@ impl Source for MemorySource<'_> {
                 }
             },
         )
+    }
+
+    fn resume(&mut self, prefetch: u16) -> Result<(), Error> {
+        let subscription = Subscription { prefetch, ..self.subscription.clone() };
+        let deed = || format!("consume from the queue `{}`", subscription.queue);
+        self.connection.call(deed, |state| match state.closed.get(&self.channel) {
+            Some(closed) => Err(closed.clone()),
+            None => state.resume(self.channel, &subscription, self.connection.id),
+        })
     }
 
     fn failure(&self) -> Error {

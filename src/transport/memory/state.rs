@@ -53,6 +53,8 @@ pub(super) struct Consuming {
     pub prefetch: usize,
     pub sender: Sender<Incoming>,
     pub unsettled: Unsettled,
+    /// From here on they count against the prefetch: what an earlier consumer of the channel was given does not.
+    pub first_tag: u64,
     pub stamps: Stamps,
 }
 

@@ -19,6 +19,14 @@ impl Unsettled {
         self.count
     }
 
+    /// How many are unsettled from this tag on.
+    pub fn len_from(&self, tag: u64) -> usize {
+        match usize::try_from(tag.saturating_sub(self.first_tag)).unwrap_or(usize::MAX) {
+            0 => self.count,
+            older => self.entries.iter().skip(older).flatten().count(),
+        }
+    }
+
     /// The tag of the oldest that is unsettled, or of the next if none is.
     pub fn first_tag(&self) -> u64 {
         self.first_tag

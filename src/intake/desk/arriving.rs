@@ -1,0 +1,77 @@
+//! What arrives at a desk: deliveries, and the end of them.
+
+use super::Desk;
+use crate::error::{Error, Fault};
+use crate::intake::Ended;
+use crate::ledger::{Event, Verdict};
+use crate::message::Delivery;
+use crate::recall::Remembered;
+use crate::transport::{Incoming, Source};
+
+/// How many deliveries are read before anything else gets its turn.
+const READ_AT_ONCE: usize = 256;
+
+impl Desk<'_> {
+    pub(super) fn read_deliveries<S: Source>(&mut self, source: &mut S) -> Result<bool, Ended> {
+        for read in 0..READ_AT_ONCE {
+            if self.cancelled {
+                return Ok(read > 0);
+            }
+            match source.receiver().try_recv() {
+                Ok(raw) => {
+                    let incoming = source.read(raw);
+                    self.take_incoming(incoming)?;
+                }
+                Err(err) if err.is_disconnected() => return Err(Ended::Lost(source.failure())),
+                Err(_) => return Ok(read > 0),
+            }
+        }
+        Ok(true)
+    }
+
+    pub(super) fn take_incoming(&mut self, incoming: Incoming) -> Result<(), Ended> {
+        match incoming {
+            Incoming::Delivery(delivery) => {
+                self.apply(Event::Delivered { tag: delivery.tag });
+                self.take_delivery(delivery);
+                Ok(())
+            }
+            Incoming::CancelDone => {
+                self.cancelled = true;
+                Ok(())
+            }
+            // Settle nothing more on this channel: an ack after the broker's cancel can cost the whole connection.
+            Incoming::Cancelled if self.draining.is_some() => Err(Ended::Told),
+            Incoming::Cancelled => Err(Ended::Channel(Error::new(
+                Fault::NotFound,
+                "the broker cancelled the consumer (queue deleted or moved, or a message held too long)",
+            ))),
+            Incoming::Closed(err) if err.fault() == Fault::ChannelClosed => Err(Ended::Channel(err)),
+            Incoming::Closed(err) => Err(Ended::Lost(err)),
+        }
+    }
+
+    fn take_delivery(&mut self, delivery: Delivery) {
+        if self.draining.is_some() {
+            return self.hand_back(delivery.tag);
+        }
+        match delivery.redelivered {
+            true => self.waiting.push(delivery),
+            false => self.backlog.push_back(delivery),
+        }
+    }
+
+    /// What came again may have been moved before its channel was lost: it is handled only if it was not.
+    pub(super) fn judge_waiting(&mut self) {
+        for delivery in std::mem::take(&mut self.waiting) {
+            match self.thread.around.recall.of(&self.queue, &delivery) {
+                Remembered::Nothing => self.backlog.push_back(delivery),
+                Remembered::OnItsWay => self.waiting.push(delivery),
+                Remembered::Moved => {
+                    log::info!("`{}`: a message came again that had been moved; it is acked without another run", self.queue);
+                    self.decide(delivery.tag, 0, Verdict::Ack);
+                }
+            }
+        }
+    }
+}

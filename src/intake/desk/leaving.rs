@@ -1,0 +1,120 @@
+//! How messages leave a desk: decisions into the ledger, its commands to the broker, and the end of all.
+
+use super::Desk;
+use crate::error::Error;
+use crate::error::Fault;
+use crate::intake::{Control, Ended};
+use crate::ledger::{Command, Event, Ticket, Verdict};
+use crate::transport::{Incoming, Settle, Source};
+use std::time::Instant;
+
+impl Desk<'_> {
+    pub(super) fn decide(&mut self, tag: u64, publishes: u32, verdict: Verdict) {
+        self.apply(Event::Decided { ticket: Ticket { epoch: self.epoch, tag }, publishes, verdict });
+    }
+
+    pub(super) fn hand_back(&mut self, tag: u64) {
+        self.decide(tag, 0, Verdict::Requeue);
+    }
+
+    pub(super) fn apply(&mut self, event: Event) {
+        self.ledger.apply(event, &mut self.commands);
+    }
+
+    pub(super) fn flush(&mut self, busy: bool) {
+        // Quick handlers soon make more acks; others may take long, and the prefetch must not wait for them.
+        let idle = !busy && !self.batches.are_quick();
+        if idle || self.thread.consumer.runs_on_intake_thread() || self.draining.is_some() {
+            self.apply(Event::Flush);
+        }
+        self.acks.flush(&mut self.ledger, &mut self.commands);
+    }
+
+    pub(super) fn settle<S: Source>(&mut self, source: &mut S) -> Result<(), Ended> {
+        for command in std::mem::take(&mut self.commands) {
+            let settle = match command {
+                Command::Ack { tag } => Settle::Ack { tag },
+                Command::AckUpTo { tag } => Settle::AckUpTo { tag },
+                Command::Reject { tag } => Settle::Reject { tag },
+                Command::Requeue { tag } => Settle::Requeue { tag },
+            };
+            if let Err(err) = source.settle(settle) {
+                return Err(self.ended_by(source, err));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn obey<S: Source>(&mut self, control: Control, source: &mut S) -> Result<(), Ended> {
+        match control {
+            Control::Leave => Err(Ended::Told),
+            Control::Drain { due } => {
+                self.draining = Some(due);
+                source.cancel().map_err(|err| self.ended_by(source, err))?;
+                self.hand_back_all();
+                Ok(())
+            }
+        }
+    }
+
+    /// Everything that no handler has begun goes back to its queue.
+    pub(super) fn hand_back_all(&mut self) {
+        for delivery in std::mem::take(&mut self.backlog).into_iter().chain(std::mem::take(&mut self.waiting)) {
+            self.hand_back(delivery.tag);
+        }
+        for delivery in self.batches.revoke() {
+            self.hand_back(delivery.tag);
+        }
+    }
+
+    /// What could not be moved goes back: a full archive must not hold up the end.
+    pub(super) fn hand_back_refused(&mut self) {
+        for ticket in self.publishing.give_up_refused() {
+            self.apply(Event::Refused { ticket });
+            self.hand_back(ticket.tag);
+        }
+    }
+
+    pub(super) fn try_refused_again(&mut self) {
+        self.thread.declare_beside();
+        self.publishing.try_again();
+    }
+
+    pub(super) fn check_drained(&mut self) -> Result<(), Ended> {
+        match self.draining {
+            Some(_) if self.ledger.unsettled() == 0 => Err(Ended::Told),
+            Some(due) if Instant::now() >= due => Err(Ended::Told),
+            _ => Ok(()),
+        }
+    }
+
+    /// What a failed call on the channel means.
+    pub(super) fn ended_by<S: Source>(&self, source: &mut S, err: Error) -> Ended {
+        match err.fault() {
+            // What ended the channel is on the receiver, if the connection lives; there it is told apart.
+            _ if !self.cancelled => self_explained(source, err),
+            // After our own cancel the receiver has ended, which says nothing about the connection, and nobody may be asked to
+            // close it.
+            _ if self.draining.is_some() => Ended::Told,
+            Fault::Lost | Fault::Timeout => Ended::Lost(err),
+            _ => Ended::Channel(err),
+        }
+    }
+}
+
+/// A call that failed on a channel that the broker closed: the reason was sent before.
+fn self_explained<S: Source>(source: &mut S, err: Error) -> Ended {
+    loop {
+        match source.receiver().try_recv() {
+            Ok(raw) => match source.read(raw) {
+                Incoming::Closed(cause) if cause.fault() == Fault::ChannelClosed => return Ended::Channel(cause),
+                Incoming::Closed(cause) => return Ended::Lost(cause),
+                Incoming::Cancelled => return Ended::Channel(err),
+                // Unsettled and unheard of: the broker delivers it again.
+                Incoming::Delivery(_) | Incoming::CancelDone => {}
+            },
+            Err(gone) if gone.is_disconnected() => return Ended::Lost(source.failure()),
+            Err(_) => return Ended::Lost(err),
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! When no handler begins: while what was given up on finds no place, and while the kill switch is open.
+
+use super::Desk;
+use crate::handler::Decision;
+use crate::intake::publishing::Obstacle;
+use crate::intake::Ended;
+use crate::kill_switch::Position;
+use crate::transport::Source;
+
+/// How many messages may be begun with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MayBegin {
+    All,
+    /// One at a time.
+    One,
+    None,
+}
+
+impl Desk<'_> {
+    pub(super) fn may_begin(&mut self) -> MayBegin {
+        if self.draining.is_some() || self.obstacle.is_some() {
+            return MayBegin::None;
+        }
+        match self.position() {
+            None | Some(Position::Closed) => MayBegin::All,
+            Some(Position::Probing) if self.probing.is_none() => MayBegin::One,
+            Some(Position::Probing) => MayBegin::None,
+            Some(Position::Open { .. }) => MayBegin::None,
+        }
+    }
+
+    /// Says once when handling has to pause, and once when it goes on.
+    pub(super) fn look_for_obstacles(&mut self) {
+        let obstacle = self.publishing.obstacle();
+        if self.obstacle.is_some() == obstacle.is_some() || self.draining.is_some() {
+            return;
+        }
+        let queue = &self.queue;
+        match &obstacle {
+            Some(Obstacle::Refused { queue: full, reason }) => log::warn!(
+                "`{queue}` pauses: `{full}` does not take a message ({reason}); what is to go there stays on its queue, \
+                 unsettled. Make room there, and it goes on by itself"
+            ),
+            Some(Obstacle::Unanswered) => log::warn!(
+                "`{queue}` pauses: the broker has not confirmed a publish for a while (an alarm, or the publishing connection \
+                 is away); what is to be moved stays on its queue, unsettled. It goes on by itself when the broker takes it"
+            ),
+            None => log::info!("`{queue}` goes on: what waited has found its place"),
+        }
+        self.obstacle = obstacle;
+    }
+
+    /// Tells the kill switch of an attempt, and stops consuming if that trips it.
+    pub(super) fn note_attempt(&mut self, decision: &Decision) {
+        let has_failed = match decision {
+            Decision::Ack => false,
+            Decision::Other(plan) if plan.has_failed => true,
+            Decision::Other(plan) if plan.published_by_handler => false,
+            // Rejected or handed back: that says nothing of what the handler stands on.
+            Decision::Other(_) => return,
+        };
+        let (now, queue) = (self.thread.around.clock.now(), &self.queue);
+        let Some(switch) = self.thread.switch.as_mut() else { return };
+        let was_probing = switch.position(now) == Position::Probing;
+        if let Some(pause) = switch.note(has_failed, now) {
+            let why = if was_probing { "the message tried after the pause failed" } else { "too many attempts fail" };
+            log::error!("`{queue}` pauses: {why}; nothing is handled for {pause:?}, then one message is tried");
+            self.trip = true;
+        } else if was_probing {
+            log::info!("`{queue}` goes on: the message tried after the pause went well");
+        }
+    }
+
+    /// On a new channel, what the kill switch has said still holds.
+    pub(super) fn keep_paused<S: Source>(&mut self, source: &mut S) -> Result<(), Ended> {
+        self.trip = matches!(self.position(), Some(Position::Open { .. } | Position::Probing));
+        self.mind_switch(source)
+    }
+
+    /// Does what the kill switch says about consuming.
+    pub(super) fn mind_switch<S: Source>(&mut self, source: &mut S) -> Result<(), Ended> {
+        if self.draining.is_some() {
+            return Ok(());
+        }
+        let Some(position) = self.position() else { return Ok(()) };
+        let is_tripped = std::mem::take(&mut self.trip);
+        match position {
+            Position::Open { .. } => {
+                if is_tripped {
+                    self.take_back_all();
+                    self.stop_consuming(source)?;
+                }
+                self.mind_the_clock();
+                Ok(())
+            }
+            // What was kept is tried first; when there is none, the broker is asked for one.
+            Position::Probing if is_tripped => self.stop_consuming(source),
+            Position::Probing if self.has_nothing_to_begin() && self.cancelled => self.consume_again(source, 1),
+            Position::Closed if self.prefetch < self.thread.subscription.prefetch && !self.cancelled => {
+                self.stop_consuming(source)
+            }
+            Position::Closed if self.has_nothing_to_begin() && self.cancelled => {
+                self.consume_again(source, self.thread.subscription.prefetch)
+            }
+            Position::Probing | Position::Closed => Ok(()),
+        }
+    }
+
+    /// While the switch is open: hands back what was kept long enough, and sees to it that somebody looks again.
+    fn mind_the_clock(&mut self) {
+        let (Some(switch), clock) = (&self.thread.switch, &self.thread.around.clock) else { return };
+        let now = clock.now();
+        if self.probe.is_none() {
+            self.probe = switch.next_look(now).map(|delay| clock.after(delay));
+        }
+        if switch.has_held(now) {
+            self.hand_back_all();
+        }
+    }
+
+    fn position(&mut self) -> Option<Position> {
+        let now = self.thread.around.clock.now();
+        self.thread.switch.as_mut().map(|switch| switch.position(now))
+    }
+
+    fn has_nothing_to_begin(&self) -> bool {
+        self.backlog.is_empty() && self.waiting.is_empty() && self.probing.is_none()
+    }
+
+    /// What no handler has begun comes back from the pool, in its order.
+    fn take_back_all(&mut self) {
+        for delivery in self.batches.revoke().into_iter().rev() {
+            self.backlog.push_front(delivery);
+        }
+    }
+
+    fn stop_consuming<S: Source>(&mut self, source: &mut S) -> Result<(), Ended> {
+        source.cancel().map_err(|err| self.ended_by(source, err))
+    }
+
+    fn consume_again<S: Source>(&mut self, source: &mut S, prefetch: u16) -> Result<(), Ended> {
+        source.resume(prefetch).map_err(|err| self.ended_by(source, err))?;
+        (self.cancelled, self.prefetch) = (false, prefetch);
+        Ok(())
+    }
+}
