@@ -9,10 +9,12 @@ use bootstep::{
     BoxError, Broker, Clock, Consumer, Json, MemoryBroker, Message, Outcome, Properties, Publication, Queue, Worker,
 };
 use serde::Deserialize;
-use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use support::{body, compare, messages, url, Contender};
+
+mod support;
 
 const QUEUE: &str = "bootstep.bench.drain";
 const PREFETCH: u16 = 100;
@@ -27,86 +29,22 @@ struct Order {
 }
 
 fn main() {
-    let contender = std::env::var("BENCH_CONTENDER").ok();
-    match contender.as_deref() {
-        Some("bare") => report(bare),
-        Some("worker") => report(|| worker(false)),
-        Some("worker-inline") => report(|| worker(true)),
-        Some("memory") => report(|| memory(false)),
-        Some("memory-inline") => report(|| memory(true)),
-        Some(other) => panic!("there is no contender `{other}`"),
-        None => compare(),
-    }
-}
-
-fn messages() -> usize {
-    std::env::var("BENCH_MESSAGES").ok().and_then(|text| text.parse().ok()).unwrap_or(100_000)
-}
-
-fn url() -> String {
-    std::env::var("AMQP_URL").expect("AMQP_URL names the broker")
-}
-
-/// About 100 bytes of JSON.
-fn body(id: usize) -> Vec<u8> {
-    format!(r#"{{"id":{id:>8},"customer":"c-{:>6}","items":[11,22,33,44],"note":"leave it at the door, thank you"}}"#, id % 999)
-        .into_bytes()
-}
-
-fn compare() {
-    let rounds: usize = std::env::var("BENCH_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(5);
-    let on_rabbitmq = std::env::var_os("AMQP_URL").is_some();
-    let contenders: &[&str] = if on_rabbitmq {
-        &["bare", "worker", "worker-inline", "memory", "memory-inline"]
-    } else {
-        &["memory", "memory-inline"]
-    };
-    if !on_rabbitmq {
+    let memory =
+        [contender("memory", || memory(false), || {}, false), contender("memory-inline", || memory(true), || {}, false)];
+    if std::env::var_os("AMQP_URL").is_none() {
         println!("AMQP_URL is not set: only the memory broker is measured");
+        return compare(&memory);
     }
-    println!("{} messages of {} bytes, prefetch {PREFETCH}, {rounds} rounds, the median of each", messages(), body(0).len());
-    let mut runs: Vec<Vec<Run>> = contenders.iter().map(|_| Vec::new()).collect();
-    for _ in 0..rounds.max(1) {
-        contenders.iter().zip(&mut runs).for_each(|(contender, runs)| runs.push(run_apart(contender)));
-    }
-    runs.iter_mut().for_each(|runs| runs.sort_by(|one, other| one.rate.total_cmp(&other.rate)));
-    let bare = middle(&runs[0]).rate;
-    println!(
-        "{:<15} {:>12} {:>19} {:>6} {:>14} {:>9}",
-        "", "messages/s", "slowest to fastest", "ratio", "CPU s/100,000", "peak MiB"
-    );
-    for (contender, runs) in contenders.iter().zip(&runs) {
-        let run = middle(runs);
-        let spread = format!("{:.0} to {:.0}", runs[0].rate, runs[runs.len() - 1].rate);
-        let ratio = match contender.starts_with("memory") {
-            true => "-".into(),
-            false => format!("{:.2}", run.rate / bare),
-        };
-        println!("{contender:<15} {:>12.0} {spread:>19} {ratio:>6} {:>14.2} {:>9.1}", run.rate, run.cpu_seconds, run.peak_mib);
-    }
+    let on_rabbitmq = [
+        contender("bare", bare, fill, true),
+        contender("worker", || worker(false), fill, true),
+        contender("worker-inline", || worker(true), fill, true),
+    ];
+    compare(&on_rabbitmq.into_iter().chain(memory).collect::<Vec<_>>());
 }
 
-fn middle(runs: &[Run]) -> &Run {
-    &runs[runs.len() / 2]
-}
-
-struct Run {
-    rate: f64,
-    cpu_seconds: f64,
-    peak_mib: f64,
-}
-
-fn run_apart(contender: &str) -> Run {
-    if !contender.starts_with("memory") {
-        fill();
-    }
-    let this = std::env::current_exe().expect("a running program has a path");
-    let output = Command::new(this).env("BENCH_CONTENDER", contender).output().expect("this program can be run again");
-    assert!(output.status.success(), "{contender}: {}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8_lossy(&output.stdout);
-    let numbers: Vec<f64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-    let [rate, cpu_seconds, peak_mib] = numbers[..] else { panic!("{contender} printed {text:?}") };
-    Run { rate, cpu_seconds, peak_mib }
+fn contender(name: &'static str, run: fn() -> Duration, prepare: fn(), is_compared: bool) -> Contender {
+    Contender { name, run, prepare, is_compared }
 }
 
 fn fill() {
@@ -119,14 +57,6 @@ fn fill() {
     for some in publications.chunks(5_000) {
         connection.publish(some, Duration::from_secs(60)).expect("the broker takes the bench's messages");
     }
-}
-
-/// Runs a contender and prints rate, CPU seconds per 100,000 and peak memory.
-fn report(run: impl FnOnce() -> Duration) {
-    let cpu_before = cpu_seconds();
-    let took = run();
-    let cpu = (cpu_seconds() - cpu_before) * 100_000.0 / messages() as f64;
-    println!("{} {} {}", messages() as f64 / took.as_secs_f64(), cpu, peak_mib());
 }
 
 fn bare() -> Duration {
@@ -192,19 +122,4 @@ fn drain(broker: Broker, on_intake_thread: bool) -> Duration {
     let took = began.elapsed();
     assert_eq!(handled.load(Ordering::Relaxed), wanted, "each message is handled once");
     took
-}
-
-/// User and system time of this process, from /proc; 0 where there is none.
-fn cpu_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let after_name = stat.rsplit(')').next().unwrap_or_default();
-    let ticks: f64 = after_name.split_whitespace().skip(11).take(2).filter_map(|word| word.parse::<f64>().ok()).sum();
-    // Linux counts in hundredths of a second on every common machine.
-    ticks / 100.0
-}
-
-fn peak_mib() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or_default();
-    line.split_whitespace().nth(1).and_then(|word| word.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
 }
