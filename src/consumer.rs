@@ -9,6 +9,7 @@ use crate::kill_switch::{KillSwitch, Switch};
 use crate::layout::Layout;
 use crate::message::{Table, Value};
 use crate::outcome::Outcome;
+use crate::poison::Poison;
 use crate::retry::RetryPolicy;
 use crate::topology::{Exchange, Queue, Topology};
 use crate::transport::Subscription;
@@ -48,6 +49,7 @@ pub struct Consumer {
     arguments: Table,
     on_intake_thread: bool,
     kill_switch: Option<KillSwitch>,
+    poison_after: Option<u32>,
 }
 
 /// Unsettled messages per consumer, unless told otherwise.
@@ -79,6 +81,7 @@ impl Consumer {
             arguments: Table::new(),
             on_intake_thread: false,
             kill_switch: None,
+            poison_after: None,
         }
     }
 
@@ -162,6 +165,25 @@ impl Consumer {
         self
     }
 
+    /// A message is archived without being handled when it has come again so often, because its worker ended or lost its
+    /// connection before it had said what becomes of it (at least 1; 3 or more tell the culprit from its neighbours).
+    ///
+    /// Everything that a worker held when it ended comes again, not the culprit alone. So what has come again half as often is
+    /// handled alone: nothing more is consumed until all else is settled, and then one such message after the other is handled.
+    ///
+    /// On a quorum queue the broker counts, and this is on by default: at the queue's `x-delivery-limit` (20 if it has none),
+    /// since beyond that the broker itself would drop the message
+    /// (<https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling>). What is handed back counts as well, up to RabbitMQ 4.2.
+    /// A negative limit of the queue turns it off, unless this is set.
+    ///
+    /// On any other queue it is off by default, because there the worker has to count: what comes again is first published to the
+    /// end of its queue with its count in a header ([`headers::REDELIVERIES`](crate::headers::REDELIVERIES)), confirmed and acked,
+    /// and handled when its turn has come. So it loses its place.
+    pub fn poison_after(mut self, deliveries: u32) -> Self {
+        self.poison_after = Some(deliveries.max(1));
+        self
+    }
+
     /// The queue it consumes from.
     pub fn queue(&self) -> &Queue {
         &self.queue
@@ -190,6 +212,7 @@ impl Consumer {
             accept: self.accept.clone(),
             on_decode_error: self.on_decode_error.clone(),
             layout: self.layout(declared).fitting(frame_max),
+            poison: Poison::of(&self.queue, self.poison_after),
         }
     }
 

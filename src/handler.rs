@@ -7,6 +7,7 @@ use crate::layout::Layout;
 use crate::ledger::Verdict;
 use crate::message::Publication;
 use crate::outcome::{one_line, Outcome};
+use crate::poison::Poison;
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -96,6 +97,7 @@ pub(crate) struct Performance {
     pub accept: Vec<String>,
     pub on_decode_error: Option<OnDecodeError>,
     pub layout: Layout,
+    pub poison: Poison,
 }
 
 /// What is to be done about a message. The usual case is small.
@@ -116,6 +118,14 @@ pub(crate) struct Plan {
     pub halt: Option<(u8, String)>,
     /// Whether the attempt failed: an error, a panic, or the handler's word that it is to be tried again or given up.
     pub has_failed: bool,
+}
+
+impl Plan {
+    /// A message leaves its queue when its copy is safe elsewhere.
+    fn moving(copy: Publication) -> Self {
+        let publications = vec![copy];
+        Plan { publications, verdict: Verdict::Ack, published_by_handler: false, halt: None, has_failed: false }
+    }
 }
 
 impl Performance {
@@ -185,6 +195,12 @@ impl Performance {
         })
     }
 
+    /// A message that came again so often goes to the end of its queue, where it is a new one.
+    pub fn to_the_end(&self, message: &Message, times: u32) -> Decision {
+        log::info!("`{}`: a message came again ({times}); it is counted, and goes to the end of the queue", message.queue());
+        Decision::Other(Box::new(Plan::moving(self.layout.to_the_end(message, times))))
+    }
+
     /// Turns an outcome into what is published and how the message leaves.
     pub fn decide(&self, message: &Message, outcome: Outcome) -> Decision {
         let has_failed = matches!(outcome, Outcome::Retry { .. } | Outcome::Archive { .. });
@@ -245,18 +261,13 @@ impl Performance {
         }
     }
 
-    fn give_up(&self, message: &Message, reason: &str) -> Decision {
+    /// A message that is not tried any more goes to the archive.
+    pub fn give_up(&self, message: &Message, reason: &str) -> Decision {
         let archived = self.layout.archive(message, reason);
         let attempt = message.attempt();
         let (queue, kept_in, reason) = (message.queue(), &archived.routing_key, one_line(reason));
         log::error!("`{queue}`: given up after attempt {attempt}, kept in `{kept_in}`: {reason}");
-        Decision::Other(Box::new(Plan {
-            publications: vec![archived],
-            verdict: Verdict::Ack,
-            published_by_handler: false,
-            halt: None,
-            has_failed: false,
-        }))
+        Decision::Other(Box::new(Plan::moving(archived)))
     }
 }
 

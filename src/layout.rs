@@ -138,6 +138,19 @@ impl Layout {
         self.fitted(moved(message, self.dead_name(), reason), message).unwrap_or_else(|| self.bare(message, self.dead_name()))
     }
 
+    /// The message at the end of its own queue, counted as one that came again so often.
+    pub fn to_the_end(&self, message: &Message, times: u32) -> Publication {
+        let mut moved = moved(message, self.queue.name.clone(), "its worker ended before it had said what becomes of it");
+        // It has its whole time once more: the broker does not tell how much was left.
+        moved.properties.expiration = message.properties().expiration.clone();
+        let headers = moved.properties.headers.get_or_insert_default();
+        if moved.properties.expiration.is_some() {
+            headers.remove(headers::EXPIRATION);
+        }
+        headers.insert(headers::REDELIVERIES.into(), Value::I32(i32::try_from(times).unwrap_or(i32::MAX)));
+        self.fitted(moved, message).unwrap_or_else(|| self.bare(message, self.queue.name.clone()))
+    }
+
     /// The message if it fits into a frame, if need be with less: first goes what was mended of headers whose original bytes are
     /// kept, then what the worker says of the move, then the original bytes. What came as it is, is kept.
     fn fitted(&self, moved: Publication, message: &Message) -> Option<Publication> {

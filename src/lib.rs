@@ -263,7 +263,7 @@
 //! | where | what |
 //! |---|---|
 //! | `error`, `message`, `outcome`, `retry`, `clock`, `topology`, `ledger`, `limits`, `kill_switch`, `shutdown`, `logging` | values and pure rules |
-//! | `delivered`, `decode`, `layout`, `recall` | a message as a handler meets it, its body, where it goes when it is moved, and which were |
+//! | `delivered`, `decode`, `poison`, `layout`, `recall` | a message as a handler meets it, its body, whether it is to be handled at all, where it goes when it is moved, and which were |
 //! | `transport/` | the private contract, and its two flavours `amqp/` and `memory/` |
 //! | `broker` | [`Broker`] and [`Connection`]: what the rest sees of a transport |
 //! | `handler`, `pool`, `publisher`, `consumer`, `intake` | the data path above |
@@ -293,6 +293,7 @@ mod limits;
 mod logging;
 mod message;
 mod outcome;
+mod poison;
 mod pool;
 mod publisher;
 mod recall;

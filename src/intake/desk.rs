@@ -1,9 +1,11 @@
 //! One epoch of an intake: everything between the opening of a channel and its end.
 
 mod arriving;
+mod isolating;
 mod leaving;
 mod pausing;
 
+use self::isolating::Suspects;
 use self::pausing::MayBegin;
 use super::acks::{self, Acks};
 use super::batches::{Batches, HandedOut, OVERDUE};
@@ -42,6 +44,7 @@ pub(super) struct Desk<'a> {
     backlog: VecDeque<Delivery>,
     /// Come again while their copies are being published: what becomes of those decides.
     waiting: Vec<Delivery>,
+    suspects: Suspects,
     batches: Batches,
     publishing: Publishing,
     handed_out: HandedOut,
@@ -73,6 +76,7 @@ impl<'a> Desk<'a> {
             commands: Vec::new(),
             backlog: VecDeque::new(),
             waiting: Vec::new(),
+            suspects: Suspects::default(),
             publishing: Publishing::new(&thread.around, queue.clone()),
             queue,
             handed_out: HandedOut::All,
@@ -130,6 +134,7 @@ impl<'a> Desk<'a> {
         self.look_for_obstacles();
         self.mind_switch(source)?;
         self.judge_waiting();
+        self.isolate(source)?;
         busy |= self.hand_out();
         self.publishing.submit();
         self.flush(busy);

@@ -14,6 +14,7 @@ mod ledger;
 mod likeness;
 mod moved;
 mod pausing;
+mod poison;
 mod recovery;
 mod retry;
 mod shutdown;

@@ -1,10 +1,12 @@
 //! What arrives at a desk: deliveries, and the end of them.
 
 use super::Desk;
+use crate::delivered::Message;
 use crate::error::{Error, Fault};
 use crate::intake::Ended;
 use crate::ledger::{Event, Verdict};
 use crate::message::Delivery;
+use crate::poison::Suspicion;
 use crate::recall::Remembered;
 use crate::transport::{Incoming, Source};
 
@@ -55,9 +57,12 @@ impl Desk<'_> {
         if self.draining.is_some() {
             return self.hand_back(delivery.tag);
         }
-        match delivery.redelivered {
-            true => self.waiting.push(delivery),
-            false => self.backlog.push_back(delivery),
+        if delivery.redelivered {
+            self.waiting.push(delivery);
+        } else if self.thread.performance.poison.may_suspect(&delivery.parts) {
+            self.admit(delivery);
+        } else {
+            self.backlog.push_back(delivery);
         }
     }
 
@@ -65,12 +70,30 @@ impl Desk<'_> {
     pub(super) fn judge_waiting(&mut self) {
         for delivery in std::mem::take(&mut self.waiting) {
             match self.thread.around.recall.of(&self.queue, &delivery) {
-                Remembered::Nothing => self.backlog.push_back(delivery),
+                Remembered::Nothing => self.admit(delivery),
                 Remembered::OnItsWay => self.waiting.push(delivery),
                 Remembered::Moved => {
                     log::info!("`{}`: a message came again that had been moved; it is acked without another run", self.queue);
                     self.decide(delivery.tag, 0, Verdict::Ack);
                 }
+            }
+        }
+    }
+
+    /// Poison is not handled again, and what may be poison is handled alone.
+    fn admit(&mut self, delivery: Delivery) {
+        let message = Message::new(&delivery, &self.queue);
+        match self.thread.performance.poison.suspect(&message) {
+            Suspicion::None => self.backlog.push_back(delivery),
+            Suspicion::Alone(times) => self.suspects.add(times, delivery),
+            Suspicion::ToTheEnd(times) => {
+                let decision = self.thread.performance.to_the_end(&message, times);
+                self.take_decision(&delivery, decision);
+            }
+            Suspicion::GiveUp(times) => {
+                let reason = format!("it came again {times} times without a word of its worker, which it may have killed");
+                let decision = self.thread.performance.give_up(&message, &reason);
+                self.take_decision(&delivery, decision);
             }
         }
     }

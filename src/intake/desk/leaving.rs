@@ -59,7 +59,8 @@ impl Desk<'_> {
 
     /// Everything that no handler has begun goes back to its queue.
     pub(super) fn hand_back_all(&mut self) {
-        for delivery in std::mem::take(&mut self.backlog).into_iter().chain(std::mem::take(&mut self.waiting)) {
+        let (backlog, waiting) = (std::mem::take(&mut self.backlog), std::mem::take(&mut self.waiting));
+        for delivery in backlog.into_iter().chain(waiting).chain(self.suspects.take_all()) {
             self.hand_back(delivery.tag);
         }
         for delivery in self.batches.revoke() {

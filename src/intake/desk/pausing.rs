@@ -124,7 +124,7 @@ impl Desk<'_> {
     }
 
     fn has_nothing_to_begin(&self) -> bool {
-        self.backlog.is_empty() && self.waiting.is_empty() && self.probing.is_none()
+        !self.suspects.is_under_way() && self.backlog.is_empty() && self.waiting.is_empty() && self.probing.is_none()
     }
 
     /// What no handler has begun comes back from the pool, in its order.
@@ -134,11 +134,11 @@ impl Desk<'_> {
         }
     }
 
-    fn stop_consuming<S: Source>(&mut self, source: &mut S) -> Result<(), Ended> {
+    pub(super) fn stop_consuming<S: Source>(&mut self, source: &mut S) -> Result<(), Ended> {
         source.cancel().map_err(|err| self.ended_by(source, err))
     }
 
-    fn consume_again<S: Source>(&mut self, source: &mut S, prefetch: u16) -> Result<(), Ended> {
+    pub(super) fn consume_again<S: Source>(&mut self, source: &mut S, prefetch: u16) -> Result<(), Ended> {
         source.resume(prefetch).map_err(|err| self.ended_by(source, err))?;
         (self.cancelled, self.prefetch) = (false, prefetch);
         Ok(())
