@@ -17,7 +17,15 @@ pub struct Clock(Option<Arc<Mutex<Hands>>>);
 #[derive(Debug)]
 struct Hands {
     now: Instant,
-    alarms: Vec<(Instant, Sender<Instant>)>,
+    alarms: Vec<Alarm>,
+}
+
+#[derive(Debug)]
+struct Alarm {
+    due: Instant,
+    ring: Sender<Instant>,
+    /// Whether nobody waits for it before going on: it rings when others turn the clock, and nobody turns it for its sake.
+    is_unasked: bool,
 }
 
 impl Clock {
@@ -46,15 +54,24 @@ impl Clock {
 
     /// A channel that gets one message when `delay` has passed by this clock.
     pub fn after(&self, delay: Duration) -> Receiver<Instant> {
+        self.alarm(delay, false)
+    }
+
+    /// The same, for whoever only watches: a test that lets the worker go on does not turn the clock for this.
+    pub(crate) fn after_unasked(&self, delay: Duration) -> Receiver<Instant> {
+        self.alarm(delay, true)
+    }
+
+    fn alarm(&self, delay: Duration, is_unasked: bool) -> Receiver<Instant> {
         let Some(hands) = &self.0 else { return crossbeam_channel::after(delay) };
         // One message at the most is ever sent, so one place is enough.
-        let (sender, receiver) = crossbeam_channel::bounded(1);
+        let (ring, receiver) = crossbeam_channel::bounded(1);
         let mut hands = hands.lock().expect("no holder of the clock panics");
         let due = later(hands.now, delay);
         if delay.is_zero() {
-            let _ = sender.send(due);
+            let _ = ring.send(due);
         } else {
-            hands.alarms.push((due, sender));
+            hands.alarms.push(Alarm { due, ring, is_unasked });
         }
         receiver
     }
@@ -62,7 +79,7 @@ impl Clock {
     /// The next moment that somebody waits for, on a clock turned by hand.
     pub(crate) fn next_alarm(&self) -> Option<Instant> {
         let hands = self.0.as_ref()?.lock().expect("no holder of the clock panics");
-        hands.alarms.iter().map(|(due, _)| *due).min()
+        hands.alarms.iter().filter(|alarm| !alarm.is_unasked).map(|alarm| alarm.due).min()
     }
 
     /// This turns the clock forward; nothing happens to the system's clock.
@@ -71,12 +88,12 @@ impl Clock {
         let mut hands = hands.lock().expect("no holder of the clock panics");
         hands.now = later(hands.now, by);
         let now = hands.now;
-        hands.alarms.retain(|(due, sender)| {
-            if *due > now {
+        hands.alarms.retain(|alarm| {
+            if alarm.due > now {
                 return true;
             }
             // Whoever asked may have gone; then nobody needs waking.
-            let _ = sender.try_send(*due);
+            let _ = alarm.ring.try_send(alarm.due);
             false
         });
     }

@@ -11,10 +11,12 @@ use crate::message::{Table, Value};
 use crate::outcome::Outcome;
 use crate::poison::Poison;
 use crate::retry::RetryPolicy;
+use crate::tally::{Tally, TimeLimits};
 use crate::topology::{Exchange, Queue, Topology};
 use crate::transport::Subscription;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A queue and what handles its messages. It can be added to a worker as it is, or returned by a
 /// [`ConsumerStep`](crate::ConsumerStep).
@@ -50,6 +52,7 @@ pub struct Consumer {
     on_intake_thread: bool,
     kill_switch: Option<KillSwitch>,
     poison_after: Option<u32>,
+    time_limits: TimeLimits,
 }
 
 /// Unsettled messages per consumer, unless told otherwise.
@@ -82,6 +85,7 @@ impl Consumer {
             on_intake_thread: false,
             kill_switch: None,
             poison_after: None,
+            time_limits: TimeLimits::default(),
         }
     }
 
@@ -184,6 +188,29 @@ impl Consumer {
         self
     }
 
+    /// A handler that runs for longer is warned of, by queue and message, and counted; it goes on all the same (no such limit by
+    /// default). When it ends, it is told how long it took.
+    pub fn soft_time_limit(mut self, limit: Duration) -> Self {
+        self.time_limits.soft = Some(limit);
+        self
+    }
+
+    /// A handler that runs for longer counts as stuck: an error is logged, and again each time its time has doubled (10 minutes by
+    /// default; [`Duration::MAX`] for never). It is good to know before the broker takes the message away, by default after half an
+    /// hour: <https://www.rabbitmq.com/docs/consumers#acknowledgement-timeout>.
+    pub fn stuck_after(mut self, limit: Duration) -> Self {
+        self.time_limits.stuck = limit;
+        self
+    }
+
+    /// When a handler runs for longer, the worker halts with the exit code [`EXIT_STUCK`](crate::EXIT_STUCK), so that whoever
+    /// starts it again gets rid of what hangs, and the broker delivers the message again (no such limit by default). The other
+    /// handlers may finish within [`drain_within`](crate::Worker::drain_within); the process then leaves whatever still runs.
+    pub fn time_limit(mut self, limit: Duration) -> Self {
+        self.time_limits.leave = Some(limit);
+        self
+    }
+
     /// The queue it consumes from.
     pub fn queue(&self) -> &Queue {
         &self.queue
@@ -205,7 +232,11 @@ impl Consumer {
         Layout::of(&self.queue, &self.retry, declared)
     }
 
-    pub(crate) fn performance(&self, declared: &Topology, frame_max: u32) -> Performance {
+    pub(crate) fn time_limits(&self) -> TimeLimits {
+        self.time_limits
+    }
+
+    pub(crate) fn performance(&self, declared: &Topology, frame_max: u32, tally: Arc<Tally>) -> Performance {
         Performance {
             handler: self.handler.clone(),
             hooks: self.hooks.clone(),
@@ -213,6 +244,7 @@ impl Consumer {
             on_decode_error: self.on_decode_error.clone(),
             layout: self.layout(declared).fitting(frame_max),
             poison: Poison::of(&self.queue, self.poison_after),
+            tally,
         }
     }
 

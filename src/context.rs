@@ -9,6 +9,7 @@ use crate::pool::Pool;
 use crate::publisher::Publisher;
 use crate::recall::Recall;
 use crate::shutdown::{Shutdown, Urgency};
+use crate::tally::Roster;
 use crate::topology::Topology;
 use crossbeam_channel::{select, Sender};
 use std::any::{type_name, Any, TypeId};
@@ -29,6 +30,7 @@ pub struct Context {
     brought: HashMap<String, Vec<Consumer>>,
     provided: HashMap<TypeId, Provided>,
     intakes: HashMap<String, Vec<Intake>>,
+    roster: Roster,
     reports: Sender<Report>,
     shutdown: Shutdown,
     /// Over every reconnect.
@@ -82,6 +84,14 @@ impl Context {
         shutdown: Shutdown,
         recall: Recall,
     ) -> Self {
+        let roster = Roster::new(broker.clock());
+        for (step, consumers) in &brought {
+            for (place, consumer) in consumers.iter().enumerate() {
+                let queue = &consumer.queue().name;
+                let nth = consumers[..place].iter().filter(|other| other.queue().name == *queue).count();
+                roster.tally(step, queue, nth, consumer.time_limits());
+            }
+        }
         Context {
             step: String::new(),
             incarnation: 0,
@@ -91,11 +101,17 @@ impl Context {
             brought: brought.into_iter().collect(),
             provided: HashMap::new(),
             intakes: HashMap::new(),
+            roster,
             reports,
             shutdown,
             recall,
             left_over: false,
         }
+    }
+
+    /// How all consumers fare.
+    pub(crate) fn roster(&self) -> Roster {
+        self.roster.clone()
     }
 
     /// The broker that the worker was made for.
@@ -175,8 +191,11 @@ impl Context {
             }),
         };
         for consumer in consumers {
-            let intake = Intake::start(consumer, &around)?;
-            self.intakes.entry(self.step.clone()).or_default().push(intake);
+            let intakes = self.intakes.entry(self.step.clone()).or_default();
+            let queue = &consumer.queue().name;
+            let nth = intakes.iter().filter(|intake| intake.queue() == queue).count();
+            let tally = self.roster.tally(&self.step, queue, nth, consumer.time_limits());
+            intakes.push(Intake::start(consumer, &around, tally)?);
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use crate::ledger::Verdict;
 use crate::message::Publication;
 use crate::outcome::{one_line, Outcome};
 use crate::poison::Poison;
+use crate::tally::Tally;
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -98,6 +99,7 @@ pub(crate) struct Performance {
     pub on_decode_error: Option<OnDecodeError>,
     pub layout: Layout,
     pub poison: Poison,
+    pub tally: Arc<Tally>,
 }
 
 /// What is to be done about a message. The usual case is small.
@@ -162,6 +164,7 @@ impl Performance {
     }
 
     fn failed(&self, message: &Message, begun: &Cell<usize>, reason: String) -> Outcome {
+        self.tally.failed.add_one();
         self.tell_failed(message, begun, &reason);
         Outcome::Retry { reason, after: None }
     }
@@ -223,6 +226,7 @@ impl Performance {
             }))
         };
         let queue = message.queue();
+        self.count(&outcome);
         match outcome {
             Outcome::Ack if published.is_empty() => Decision::Ack,
             Outcome::Ack => Decision::Other(Box::new(Plan {
@@ -234,6 +238,7 @@ impl Performance {
             })),
             Outcome::Retry { reason, after } => match self.layout.retry(message, after, &reason) {
                 Some(retry) => {
+                    self.tally.retried.add_one();
                     let attempt = message.attempt();
                     log::warn!("`{queue}`: attempt {attempt} failed, waits in `{}`: {}", retry.routing_key, one_line(&reason));
                     plan(vec![retry], Verdict::Ack)
@@ -261,8 +266,19 @@ impl Performance {
         }
     }
 
+    /// Of a retry it is not known yet whether there is one left.
+    fn count(&self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Ack | Outcome::Halt { requeue: false, .. } => self.tally.acked.add_one(),
+            Outcome::Requeue | Outcome::Halt { requeue: true, .. } => self.tally.requeued.add_one(),
+            Outcome::Reject { .. } => self.tally.rejected.add_one(),
+            Outcome::Retry { .. } | Outcome::Archive { .. } => {}
+        }
+    }
+
     /// A message that is not tried any more goes to the archive.
     pub fn give_up(&self, message: &Message, reason: &str) -> Decision {
+        self.tally.archived.add_one();
         let archived = self.layout.archive(message, reason);
         let attempt = message.attempt();
         let (queue, kept_in, reason) = (message.queue(), &archived.routing_key, one_line(reason));

@@ -6,6 +6,7 @@
 mod acks;
 mod batches;
 mod desk;
+mod ending;
 mod mending;
 mod publishing;
 
@@ -18,6 +19,7 @@ use crate::kill_switch::Switch;
 use crate::pool::Pool;
 use crate::publisher::Publisher;
 use crate::recall::Recall;
+use crate::tally::{ConsumerState, Tally};
 use crate::topology::Topology;
 use crate::transport::{ConsumeVisit, Source, Subscription};
 use crossbeam_channel::{Receiver, Sender};
@@ -69,12 +71,13 @@ pub(super) enum Ended {
 
 impl Intake {
     /// Starts consuming, and returns when the broker has agreed to it.
-    pub fn start(consumer: &Consumer, around: &Surroundings) -> Result<Self, Error> {
+    pub fn start(consumer: &Consumer, around: &Surroundings, tally: Arc<Tally>) -> Result<Self, Error> {
         let (control, orders) = crossbeam_channel::bounded(2);
         let (ready, answer) = crossbeam_channel::bounded(1);
         let (alive, ended) = crossbeam_channel::bounded(0);
         let mut thread = Thread {
-            performance: Arc::new(consumer.performance(&around.declared, around.connection.frame_max())),
+            performance: Arc::new(consumer.performance(&around.declared, around.connection.frame_max(), tally.clone())),
+            tally,
             subscription: consumer.subscription(),
             consumer: consumer.clone(),
             around: around.clone(),
@@ -129,6 +132,7 @@ impl Intake {
 struct Thread {
     consumer: Consumer,
     performance: Arc<Performance>,
+    tally: Arc<Tally>,
     subscription: Subscription,
     around: Surroundings,
     orders: Receiver<Control>,
@@ -222,7 +226,11 @@ impl ConsumeVisit for Visit<'_> {
 
     fn visit<S: Source>(self, source: &mut S) -> Ended {
         self.0.tell_ready(Ok(()));
-        desk::Desk::open(self.0, next_epoch()).work(source)
+        let tally = self.0.tally.clone();
+        tally.set_state(ConsumerState::Consuming);
+        let ended = desk::Desk::open(self.0, next_epoch()).work(source);
+        tally.set_state(ConsumerState::Away);
+        ended
     }
 }
 

@@ -264,6 +264,7 @@
 //! |---|---|
 //! | `error`, `message`, `outcome`, `retry`, `clock`, `topology`, `ledger`, `limits`, `kill_switch`, `shutdown`, `logging` | values and pure rules |
 //! | `delivered`, `decode`, `poison`, `layout`, `recall` | a message as a handler meets it, its body, whether it is to be handled at all, where it goes when it is moved, and which were |
+//! | `stint`, `tally`, `watchdog` | what handlers are at, what became of messages, and who looks after both |
 //! | `transport/` | the private contract, and its two flavours `amqp/` and `memory/` |
 //! | `broker` | [`Broker`] and [`Connection`]: what the rest sees of a transport |
 //! | `handler`, `pool`, `publisher`, `consumer`, `intake` | the data path above |
@@ -302,9 +303,12 @@ mod shutdown;
 mod step;
 #[path = "../steps/mod.rs"]
 pub mod steps;
+mod stint;
 mod supervisor;
+mod tally;
 mod topology;
 mod transport;
+mod watchdog;
 mod worker;
 
 pub use blueprint::Blueprint;
@@ -325,10 +329,11 @@ pub use publisher::Publisher;
 pub use retry::RetryPolicy;
 pub use shutdown::Shutdown;
 pub use step::{ConsumerStep, Step, Steps, Stop};
+pub use tally::{ConsumerState, ConsumerStatus};
 pub use topology::{Binding, Exchange, ExchangeKind, Queue, Topology};
 pub use transport::memory::MemoryBroker;
 pub use transport::QueueStatus;
-pub use worker::{Running, Worker, EXIT_BOOT, EXIT_CONFIG, EXIT_DRAINED, EXIT_NOT_DRAINED};
+pub use worker::{Running, Worker, EXIT_BOOT, EXIT_CONFIG, EXIT_DRAINED, EXIT_NOT_DRAINED, EXIT_STUCK};
 
 /// The README's examples are compiled with the documentation's.
 #[cfg(doctest)]

@@ -3,8 +3,8 @@
 //! Work comes in batches of one queue's messages. A batch takes one thread. So that a slow queue cannot starve a fast one,
 //! every queue has one thread it may always use; only what is left beyond those is shared, first come first served.
 
-use crate::delivered::Message;
 use crate::handler::{Decision, Performance};
+use crate::stint::Stint;
 use crossbeam_channel::{Receiver, Sender};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -108,7 +108,7 @@ impl Drop for Seat {
 /// Messages of one queue for one thread, in order.
 pub(crate) struct Batch {
     pub performance: Arc<Performance>,
-    pub messages: Vec<(u64, Message)>,
+    pub stint: Arc<Stint>,
     pub progress: Arc<Progress>,
     pub seat: Seat,
     pub done: Sender<Finished>,
@@ -162,13 +162,16 @@ impl Batch {
     fn run(self) {
         let began = Instant::now();
         let mut messages = 0;
-        for (place, (tag, message)) in self.messages.iter().enumerate() {
+        let watched = self.performance.tally.watch(self.stint);
+        for (place, (tag, message)) in watched.stint().messages().iter().enumerate() {
             if !self.progress.begin(place) {
                 break;
             }
             messages += 1;
-            self.progress.decided(*tag, self.performance.perform(message));
+            let decision = watched.run(u64::from(messages), || self.performance.perform(message));
+            self.progress.decided(*tag, decision);
         }
+        drop(watched);
         // The seat goes first: whoever hears of the end may want it at once.
         drop(self.seat);
         // The intake may have gone with its connection; then the broker delivers these again.

@@ -11,7 +11,9 @@ use crate::shutdown::{Shutdown, Urgency};
 use crate::step::{Step, Steps};
 use crate::steps;
 use crate::supervisor::{End, Supervisor};
-use crossbeam_channel::{select, Receiver};
+use crate::tally::{ConsumerStatus, Roster};
+use crate::watchdog;
+use crossbeam_channel::{select, Receiver, Sender};
 use std::fmt;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -24,6 +26,9 @@ pub const EXIT_NOT_DRAINED: u8 = 1;
 pub const EXIT_CONFIG: u8 = 2;
 /// A step did not start.
 pub const EXIT_BOOT: u8 = 3;
+
+/// A handler ran for longer than its consumer's [`time_limit`](crate::Consumer::time_limit); its message will be delivered again.
+pub const EXIT_STUCK: u8 = 4;
 
 /// How long `run` still waits for the end when somebody asked to leave at once.
 const LEAVE_LIMIT: Duration = Duration::from_millis(500);
@@ -101,7 +106,8 @@ impl Worker {
     }
 
     /// This boots, runs until a signal or a handler stops it, and gives the process's exit code: 0 when everything was
-    /// settled, 1 when not in time, 2 for a wrong setting, 3 when a step did not start, or the code a handler halts with.
+    /// settled, 1 when not in time, 2 for a wrong setting, 3 when a step did not start, 4 when a handler ran over its limit, or
+    /// the code a handler halts with.
     ///
     /// Logs go to standard error if no other logger is installed; `RUST_LOG` sets what is logged (`info` by default).
     pub fn run(self) -> ExitCode {
@@ -136,6 +142,13 @@ impl Worker {
         topology_of(context.consumers())?;
         logging::warn_of_login();
         log::info!("boot order:\n{blueprint}");
+        let roster = context.roster();
+        let (alive, ended) = crossbeam_channel::bounded(0);
+        let halt = shutdown.clone();
+        watchdog::start(roster.clone(), ended, move |reason| {
+            log::error!("{reason}; the worker leaves with exit code {EXIT_STUCK}");
+            halt.halt(EXIT_STUCK);
+        })?;
 
         let supervisor = Supervisor {
             blueprint: blueprint.clone(),
@@ -151,13 +164,14 @@ impl Worker {
         std::thread::Builder::new()
             .name("bootstep-worker".into())
             .spawn(move || {
+                let _alive: Sender<()> = alive;
                 let end = supervisor.run(&booted);
                 let _ = tell_end.try_send(end);
             })
             .map_err(|err| Error::new(Fault::Step, "no thread could be started for the worker").because(err))?;
         loop {
             match answer.recv_timeout(LEAVE_LIMIT) {
-                Ok(Ok(())) => return Ok(Running { blueprint, shutdown, ended }),
+                Ok(Ok(())) => return Ok(Running { blueprint, shutdown, roster, ended }),
                 Ok(Err(err)) => {
                     // The steps that ran are being stopped: the error is told when that is done.
                     let _ = ended.recv();
@@ -165,7 +179,7 @@ impl Worker {
                 }
                 // A step is at a call that takes its time; whoever leaves now does not wait for it.
                 Err(err) if err.is_timeout() && shutdown.urgency() < Urgency::Now => {}
-                Err(_) => return Ok(Running { blueprint, shutdown, ended }),
+                Err(_) => return Ok(Running { blueprint, shutdown, roster, ended }),
             }
         }
     }
@@ -175,6 +189,7 @@ impl Worker {
 pub struct Running {
     blueprint: Blueprint,
     shutdown: Shutdown,
+    roster: Roster,
     ended: Receiver<End>,
 }
 
@@ -182,6 +197,28 @@ impl Running {
     /// The order in which its steps started.
     pub fn blueprint(&self) -> &Blueprint {
         &self.blueprint
+    }
+
+    /// How each consumer fares, in the order in which they start: whether it consumes, and what became of its messages.
+    ///
+    /// ```
+    /// use bootstep::{Broker, Consumer, ConsumerState, MemoryBroker, Outcome, Publication, Worker};
+    /// use std::time::Duration;
+    ///
+    /// let memory = MemoryBroker::new();
+    /// let mut worker = Worker::new(Broker::from(&memory));
+    /// worker.steps.add(Consumer::new("greetings", |_greeting: String, _message| Ok(Outcome::Ack)));
+    /// let running = worker.start()?;
+    /// memory.publish(Publication::new("", "greetings", "hello"))?;
+    /// memory.drain(Duration::from_secs(10))?;
+    ///
+    /// let status = &running.consumers()[0];
+    /// assert_eq!((status.queue.as_str(), &status.state), ("greetings", &ConsumerState::Consuming));
+    /// assert_eq!((status.delivered, status.acked), (1, 1));
+    /// # Ok::<(), bootstep::Error>(())
+    /// ```
+    pub fn consumers(&self) -> Vec<ConsumerStatus> {
+        self.roster.statuses()
     }
 
     /// A handle to stop it with, from anywhere.

@@ -5,6 +5,7 @@ use crate::delivered::Message;
 use crate::handler::{Decision, Performance};
 use crate::message::Delivery;
 use crate::pool::{Batch, Finished, Pool, Progress};
+use crate::stint::Stint;
 use crossbeam_channel::{Receiver, Sender};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -120,10 +121,11 @@ impl Batches {
             let size = self.full().min(backlog.len());
             let deliveries: Vec<Delivery> = backlog.drain(..size).collect();
             let messages = deliveries.iter().map(|delivery| (delivery.tag, Message::new(delivery, &self.queue))).collect();
+            let stint = Arc::new(Stint::of(messages, &self.performance.tally.clock));
             self.last_id += 1;
             let progress = Arc::new(Progress::new(self.last_id));
             let (performance, done) = (self.performance.clone(), self.done.clone());
-            let batch = Batch { performance, messages, progress: progress.clone(), seat, done };
+            let batch = Batch { performance, stint, progress: progress.clone(), seat, done };
             if self.pool.hand(batch).is_err() {
                 put_back(backlog, deliveries);
                 return HandedOut::NoSeat;

@@ -17,6 +17,8 @@ use crate::ledger::{Command, Ledger, Ticket, Verdict};
 use crate::message::Delivery;
 use crate::outcome::Outcome;
 use crate::pool::Finished;
+use crate::stint::Stint;
+use crate::tally::Watched;
 use crate::transport::Source;
 use crossbeam_channel::{select, Receiver};
 use std::collections::VecDeque;
@@ -46,6 +48,8 @@ pub(super) struct Desk<'a> {
     waiting: Vec<Delivery>,
     suspects: Suspects,
     batches: Batches,
+    /// What this thread itself is at, where handlers run on it.
+    here: Watched,
     publishing: Publishing,
     handed_out: HandedOut,
     acks: Acks,
@@ -71,6 +75,7 @@ impl<'a> Desk<'a> {
         let queue: Arc<str> = thread.subscription.queue.as_str().into();
         Desk {
             batches: Batches::new(thread, queue.clone()),
+            here: thread.tally.watch(Arc::new(Stint::one_by_one(queue.clone(), &thread.around.clock))),
             epoch,
             ledger: Ledger::new(epoch),
             commands: Vec::new(),
@@ -184,6 +189,8 @@ impl<'a> Desk<'a> {
         for (delivery, reason) in again {
             // The handler published what the broker does not take: that is a failed attempt.
             let message = Message::new(&delivery, &self.queue);
+            self.thread.tally.acked.take_one_back();
+            self.thread.tally.failed.add_one();
             let decision = self.thread.performance.decide(&message, Outcome::retry(reason));
             self.take_decision(&delivery, decision);
         }
@@ -224,7 +231,8 @@ impl<'a> Desk<'a> {
         while self.may_begin() != MayBegin::None && !(any && began.elapsed() > acks::WITHIN) {
             let Some(delivery) = self.backlog.pop_front() else { break };
             let message = Message::new(&delivery, &self.queue);
-            let decision = self.thread.performance.perform(&message);
+            self.here.stint().take(&delivery);
+            let decision = self.here.run(delivery.tag, || self.thread.performance.perform(&message));
             self.note_attempt(&decision);
             self.take_decision(&delivery, decision);
             any = true;

@@ -12,6 +12,7 @@ mod hosts;
 mod kill_switch;
 mod ledger;
 mod likeness;
+mod limits;
 mod moved;
 mod pausing;
 mod poison;

@@ -10,7 +10,7 @@ use std::process::Command;
 const LAYERS: &[&[&str]] = &[
     &["error", "message", "outcome", "retry", "topology", "clock", "ledger", "limits", "kill_switch", "shutdown", "logging"],
     &["delivered", "recall"],
-    &["decode", "poison", "layout", "transport"],
+    &["decode", "poison", "layout", "transport", "stint", "tally", "watchdog"],
     &["broker"],
     &["handler"],
     &["pool", "publisher", "consumer"],

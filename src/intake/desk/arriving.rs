@@ -35,6 +35,7 @@ impl Desk<'_> {
         match incoming {
             Incoming::Delivery(delivery) => {
                 self.apply(Event::Delivered { tag: delivery.tag });
+                self.thread.tally.delivered.add_one();
                 self.take_delivery(delivery);
                 Ok(())
             }

@@ -1,11 +1,11 @@
 //! How messages leave a desk: decisions into the ledger, its commands to the broker, and the end of all.
 
 use super::Desk;
-use crate::error::Error;
-use crate::error::Fault;
+use crate::error::{Error, Fault};
+use crate::intake::ending::self_explained;
 use crate::intake::{Control, Ended};
 use crate::ledger::{Command, Event, Ticket, Verdict};
-use crate::transport::{Incoming, Settle, Source};
+use crate::transport::{Settle, Source};
 use std::time::Instant;
 
 impl Desk<'_> {
@@ -99,23 +99,6 @@ impl Desk<'_> {
             _ if self.draining.is_some() => Ended::Told,
             Fault::Lost | Fault::Timeout => Ended::Lost(err),
             _ => Ended::Channel(err),
-        }
-    }
-}
-
-/// A call that failed on a channel that the broker closed: the reason was sent before.
-fn self_explained<S: Source>(source: &mut S, err: Error) -> Ended {
-    loop {
-        match source.receiver().try_recv() {
-            Ok(raw) => match source.read(raw) {
-                Incoming::Closed(cause) if cause.fault() == Fault::ChannelClosed => return Ended::Channel(cause),
-                Incoming::Closed(cause) => return Ended::Lost(cause),
-                Incoming::Cancelled => return Ended::Channel(err),
-                // Unsettled and unheard of: the broker delivers it again.
-                Incoming::Delivery(_) | Incoming::CancelDone => {}
-            },
-            Err(gone) if gone.is_disconnected() => return Ended::Lost(source.failure()),
-            Err(_) => return Ended::Lost(err),
         }
     }
 }

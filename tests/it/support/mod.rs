@@ -3,6 +3,7 @@
 //! Without `AMQP_URL`, one private node is started for the whole test process when the first test asks for it. With `AMQP_URL`, cases that
 //! only need a broker run there, in a virtual host of their own; cases that break the broker still start a private node.
 
+pub mod alone;
 mod installation;
 mod management;
 pub mod node;
