@@ -27,16 +27,18 @@ impl Held {
         let url = Url::parse(&node.url()).unwrap();
         let address = (url.host_str().unwrap(), url.port().unwrap()).to_socket_addrs().unwrap().next().unwrap();
         let keeps = Arc::new(AtomicBool::new(true));
-        let (keep, kept) = (keeps.clone(), Mutex::new(Vec::new()));
-        // `basic.ack` from a broker is a confirm. Once let go, they go before the next frame: a heartbeat at the latest.
+        let (keep, kept) = (keeps.clone(), Mutex::new((0, Vec::new())));
+        // `basic.ack` from a broker is a confirm. Once let go, they go before the next frame on their connection: a heartbeat at the
+        // latest.
         let proxy = Proxy::to(address, move |frame| {
             let mut kept = kept.lock().unwrap();
             if keep.load(Ordering::SeqCst) && frame.is_method(60, 80) {
-                kept.extend(&frame.bytes);
+                kept.0 = frame.connection;
+                kept.1.extend(&frame.bytes);
                 return Some(Instead::Bytes(Vec::new()));
             }
-            let is_release = !keep.load(Ordering::SeqCst) && !kept.is_empty() && frame.kind() == 8;
-            is_release.then(|| Instead::Bytes([&kept.drain(..).collect::<Vec<u8>>()[..], &frame.bytes].concat()))
+            let is_release = !keep.load(Ordering::SeqCst) && kept.0 == frame.connection;
+            is_release.then(|| Instead::Bytes([&std::mem::take(&mut kept.1)[..], &frame.bytes].concat()))
         });
         let broker = Broker::amqp(&format!("amqp://127.0.0.1:{}?heartbeat=2", proxy.port())).unwrap();
         let runs = Arc::new(AtomicU32::new(0));

@@ -5,6 +5,7 @@ use crate::handler::Decision;
 use crate::intake::publishing::Obstacle;
 use crate::intake::Ended;
 use crate::kill_switch::Position;
+use crate::tally::ConsumerState;
 use crate::transport::Source;
 
 /// How many messages may be begun with.
@@ -48,6 +49,22 @@ impl Desk<'_> {
             None => log::info!("`{queue}` goes on: what waited has found its place"),
         }
         self.obstacle = obstacle;
+        self.tell_state();
+    }
+
+    /// What an operator sees of it.
+    fn tell_state(&mut self) {
+        let is_closed = matches!(self.position(), None | Some(Position::Closed));
+        let reason = match &self.obstacle {
+            Some(Obstacle::Refused { queue, reason }) => Some(format!("`{queue}` does not take a message ({reason})")),
+            Some(Obstacle::Unanswered) => Some("the broker does not confirm what is published".into()),
+            None if !is_closed => Some("its kill switch is open".into()),
+            None => None,
+        };
+        self.thread.tally.set_state(match reason {
+            Some(reason) => ConsumerState::Paused { reason },
+            None => ConsumerState::Consuming,
+        });
     }
 
     /// Tells the kill switch of an attempt, and stops consuming if that trips it.
@@ -69,11 +86,15 @@ impl Desk<'_> {
         } else if was_probing {
             log::info!("`{queue}` goes on: the message tried after the pause went well");
         }
+        if was_probing || self.trip {
+            self.tell_state();
+        }
     }
 
     /// On a new channel, what the kill switch has said still holds.
     pub(super) fn keep_paused<S: Source>(&mut self, source: &mut S) -> Result<(), Ended> {
         self.trip = matches!(self.position(), Some(Position::Open { .. } | Position::Probing));
+        self.tell_state();
         self.mind_switch(source)
     }
 

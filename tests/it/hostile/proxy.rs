@@ -9,6 +9,8 @@ use std::time::Duration;
 /// A frame from the broker.
 pub struct Frame {
     pub bytes: Vec<u8>,
+    /// Which connection it is for, in the order in which they were opened, from 1.
+    pub connection: usize,
 }
 
 impl Frame {
@@ -62,8 +64,8 @@ impl Proxy {
         let counted = Arc::clone(&connections);
         std::thread::spawn(move || {
             for client in listener.incoming() {
-                counted.fetch_add(1, Ordering::SeqCst);
-                relay(client.unwrap(), TcpStream::connect(broker).unwrap(), Arc::clone(&tamper));
+                let number = counted.fetch_add(1, Ordering::SeqCst) + 1;
+                relay(client.unwrap(), TcpStream::connect(broker).unwrap(), number, Arc::clone(&tamper));
             }
         });
         Proxy { port, connections }
@@ -80,7 +82,7 @@ impl Proxy {
 }
 
 /// Frames from the broker by way of `tamper`, bytes from the client as they are; either end's end ends both.
-fn relay(client: TcpStream, broker: TcpStream, tamper: Arc<Mutex<Tamper>>) {
+fn relay(client: TcpStream, broker: TcpStream, number: usize, tamper: Arc<Mutex<Tamper>>) {
     let (mut from_client, mut to_broker) = (client.try_clone().unwrap(), broker.try_clone().unwrap());
     std::thread::spawn(move || {
         let _ = std::io::copy(&mut from_client, &mut to_broker);
@@ -89,19 +91,19 @@ fn relay(client: TcpStream, broker: TcpStream, tamper: Arc<Mutex<Tamper>>) {
     let (mut client, mut broker) = (client, broker);
     std::thread::spawn(move || {
         // An error is the end of either socket.
-        let _ = frames(&mut broker, &mut client, &tamper);
+        let _ = frames(&mut broker, &mut client, number, &tamper);
         let _ = client.shutdown(Shutdown::Both);
     });
 }
 
-fn frames(broker: &mut TcpStream, client: &mut TcpStream, tamper: &Mutex<Tamper>) -> std::io::Result<()> {
+fn frames(broker: &mut TcpStream, client: &mut TcpStream, connection: usize, tamper: &Mutex<Tamper>) -> std::io::Result<()> {
     loop {
         let mut bytes = vec![0; 7];
         broker.read_exact(&mut bytes)?;
         let size = u32::from_be_bytes([bytes[3], bytes[4], bytes[5], bytes[6]]) as usize;
         bytes.resize(7 + size + 1, 0);
         broker.read_exact(&mut bytes[7..])?;
-        let frame = Frame { bytes };
+        let frame = Frame { bytes, connection };
         let instead = (tamper.lock().unwrap())(&frame);
         match instead {
             None => client.write_all(&frame.bytes)?,
