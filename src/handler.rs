@@ -236,7 +236,7 @@ impl Performance {
                 halt: None,
                 has_failed: false,
             })),
-            Outcome::Retry { reason, after } => match self.layout.retry(message, after, &reason) {
+            Outcome::Retry { reason, after } => match self.layout.retry(message, after, &reason, fastrand::f64()) {
                 Some(retry) => {
                     self.tally.retried.add_one();
                     let attempt = message.attempt();

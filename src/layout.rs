@@ -114,10 +114,12 @@ impl Layout {
     }
 
     /// The message as it waits for its next attempt; `None` when there is to be none.
-    pub fn retry(&self, message: &Message, after: Option<Duration>, reason: &str) -> Option<Publication> {
+    /// `random` between 0 and 1 is for the policy's jitter.
+    pub fn retry(&self, message: &Message, after: Option<Duration>, reason: &str, random: f64) -> Option<Publication> {
         // Asking for a delay does not buy more attempts than the policy has.
         let next = self.policy.next_delay(message.retries())?;
-        let level = after.and_then(|after| self.policy.level_for(after)).unwrap_or(next);
+        let delay = after.unwrap_or_else(|| self.policy.jittered(next, random));
+        let level = self.policy.level_for(delay)?;
         let mut moved = moved(message, self.retry_name(level), reason);
         let headers = moved.properties.headers.get_or_insert_default();
         headers.insert(headers::RETRIES.into(), Value::I32(i32::try_from(message.attempt()).unwrap_or(i32::MAX)));

@@ -1,14 +1,20 @@
 //! When to try again: a pure function from the number of retries so far to a delay.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// The most levels a policy may have: each is a queue on the broker.
 const MOST_LEVELS: usize = 16;
 
+/// The most different delays of a linear policy: they are held in memory.
+const MOST_DELAYS: u32 = 1_000;
+
 /// How often and when a failed message is tried again. The default is five retries after 1, 2, 4, 8 and 16 seconds.
 ///
-/// A delay is a *level*: one queue on the broker with that time to live. There are sixteen at the most. A delay that a handler
-/// asks for is rounded up to one of them; what is longer than the longest waits for that one.
+/// A delay is a *level*: one queue on the broker with that time to live, and there are sixteen at the most. Whatever delay comes out, by
+/// [`jitter`](RetryPolicy::jitter) or because a handler asks for it, is rounded up to one of them; what is longer than the longest
+/// waits for that one. A policy of more than sixteen different delays keeps sixteen of them as levels, the longest always, and the
+/// others spread evenly over the list: a message then waits at least as long as the policy says, and at most until the next level.
 ///
 /// ```
 /// use bootstep::RetryPolicy;
@@ -23,26 +29,55 @@ pub struct RetryPolicy {
     /// The first delays; the last of them stands for all later ones.
     delays: Vec<Duration>,
     retries: u32,
+    /// How much of a delay may be cut off at random, in thousandths.
+    jitter_per_mille: u32,
 }
 
 impl RetryPolicy {
     /// No retry: a failed message is archived at once.
     pub fn none() -> Self {
-        RetryPolicy { delays: Vec::new(), retries: 0 }
+        RetryPolicy::of(Vec::new(), 0)
     }
 
     /// So many retries, each after the same delay.
     pub fn fixed(delay: Duration, retries: u32) -> Self {
-        let delays = if retries == 0 { Vec::new() } else { vec![whole(delay)] };
-        RetryPolicy { delays, retries }
+        RetryPolicy::of(vec![delay], retries)
+    }
+
+    /// So many retries: after `first`, twice `first`, three times `first`, and so on. More than a thousand different delays stay
+    /// at the thousandth.
+    pub fn linear(first: Duration, retries: u32) -> Self {
+        let first = whole(first);
+        RetryPolicy::of((1..=retries.min(MOST_DELAYS)).map(|times| first.saturating_mul(times)).collect(), retries)
     }
 
     /// So many retries, the first after `first`, each later one after twice the time. More than sixteen different delays stay
     /// at the sixteenth.
     pub fn exponential(first: Duration, retries: u32) -> Self {
         let different = retries.min(MOST_LEVELS as u32);
-        let delays = (0..different).map(|retry| whole(first.saturating_mul(1 << retry))).collect();
-        RetryPolicy { delays, retries }
+        RetryPolicy::of((0..different).map(|retry| first.saturating_mul(1 << retry)).collect(), retries)
+    }
+
+    /// As many retries as there are delays, each after its own.
+    ///
+    /// ```
+    /// use bootstep::RetryPolicy;
+    /// use std::time::Duration;
+    ///
+    /// // What celery-message-consumer does unless told otherwise.
+    /// let policy = RetryPolicy::delays([200, 1_000, 60_000, 1_800_000].map(Duration::from_millis));
+    /// assert_eq!(policy.next_delay(2), Some(Duration::from_secs(60)));
+    /// assert_eq!(policy.next_delay(4), None);
+    /// ```
+    pub fn delays(delays: impl IntoIterator<Item = Duration>) -> Self {
+        let delays: Vec<Duration> = delays.into_iter().collect();
+        let retries = u32::try_from(delays.len()).unwrap_or(u32::MAX);
+        RetryPolicy::of(delays, retries)
+    }
+
+    fn of(delays: Vec<Duration>, retries: u32) -> Self {
+        let delays = if retries == 0 { Vec::new() } else { delays.into_iter().map(whole).collect() };
+        RetryPolicy { delays, retries, jitter_per_mille: 0 }
     }
 
     /// No delay is longer than this.
@@ -53,18 +88,61 @@ impl RetryPolicy {
         self
     }
 
-    /// The delay before the next attempt after this many retries; `None` means that the message goes to the archive.
+    /// Up to this fraction of each delay, from 0.0 (the default) to 1.0, is cut off at random, so that what failed together does
+    /// not come again together.
+    ///
+    /// Among levels, a delay can only be cut to another level. So a policy with jitter gets further ones, as many as there is room
+    /// for among the sixteen, spread evenly below each delay: a fixed delay of 16 s and a jitter of 0.5 become levels of 8.5, 9, 9.5 and so
+    /// on up to 16 s. Each costs a queue. A policy that has sixteen different delays of its own has no room, and little jitter. A
+    /// delay that a handler asks for is not cut.
+    pub fn jitter(mut self, fraction: f64) -> Self {
+        // Not a number becomes 0.
+        self.jitter_per_mille = (fraction.clamp(0.0, 1.0) * 1000.0).round() as u32;
+        self
+    }
+
+    /// The delay before the next attempt after this many retries, without jitter; `None` means that the message goes to the
+    /// archive.
     pub fn next_delay(&self, retries: u32) -> Option<Duration> {
         let delay = self.delays.get(retries as usize).or(self.delays.last()).copied();
         delay.filter(|_| retries < self.retries)
     }
 
-    /// The different delays, shortest first: the queues that this policy needs.
+    /// This cuts off of a delay what the jitter says at this random number between 0 and 1; nothing at 0.
+    pub fn jittered(&self, delay: Duration, random: f64) -> Duration {
+        match self.jitter_per_mille {
+            0 => delay,
+            most => whole(delay.mul_f64(1.0 - random.clamp(0.0, 1.0) * f64::from(most) / 1000.0)),
+        }
+    }
+
+    /// The delays that this policy needs queues for, shortest first, sixteen at the most: its own, and between them those that
+    /// jitter cuts to.
     pub fn levels(&self) -> Vec<Duration> {
-        let mut levels = self.delays.clone();
-        levels.sort();
-        levels.dedup();
-        levels
+        let nominal: Vec<Duration> = self.delays.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
+        let different = nominal.len();
+        if different > MOST_LEVELS {
+            // The last of these is the longest delay.
+            return (1..=MOST_LEVELS).map(|level| nominal[level * different / MOST_LEVELS - 1]).collect();
+        }
+        let mut levels = BTreeSet::from_iter(nominal.iter().copied());
+        if self.jitter_per_mille > 0 && different > 0 {
+            let room = MOST_LEVELS - different;
+            for (place, delay) in nominal.iter().rev().enumerate() {
+                // What does not divide goes to the longest: there most messages may wait.
+                let more = room / different + usize::from(place < room % different);
+                levels.extend(self.cut_levels(*delay, more as u64));
+            }
+        }
+        levels.into_iter().collect()
+    }
+
+    /// So many levels below a delay, so that each is as likely to be rounded up to as the delay itself.
+    fn cut_levels(&self, delay: Duration, levels: u64) -> impl Iterator<Item = Duration> {
+        let (jitter, parts) = (u64::from(self.jitter_per_mille), 1000 * (levels + 1));
+        // A delay has 32 bits of milliseconds, so this does not overflow.
+        let milliseconds = delay.as_millis() as u64;
+        (1..=levels).map(move |level| whole(Duration::from_millis((milliseconds * (parts - jitter * level)).div_ceil(parts))))
     }
 
     /// The shortest level that is at least `delay`, or the longest there is.
@@ -102,5 +180,31 @@ mod tests {
     #[test]
     fn a_policy_never_has_more_than_sixteen_levels() {
         assert_eq!(RetryPolicy::exponential(Duration::from_millis(1), 100).levels().len(), MOST_LEVELS);
+    }
+
+    #[track_caller]
+    fn check_levels(policy: RetryPolicy, milliseconds: &[u128]) {
+        assert_eq!(policy.levels().iter().map(Duration::as_millis).collect::<Vec<_>>(), milliseconds);
+    }
+
+    #[test]
+    fn of_many_delays_sixteen_are_levels_the_longest_among_them() {
+        check_levels(
+            RetryPolicy::linear(Duration::from_secs(1), 20),
+            &[1000, 2000, 3000, 5000, 6000, 7000, 8000, 10000, 11000, 12000, 13000, 15000, 16000, 17000, 18000, 20000],
+        );
+    }
+
+    #[test]
+    fn jitter_adds_levels_below_each_delay_as_far_as_there_is_room() {
+        let fixed = RetryPolicy::fixed(Duration::from_secs(16), 3).jitter(0.5);
+        check_levels(fixed, &(17..=32).map(|half| half * 500).collect::<Vec<_>>());
+        let two = RetryPolicy::delays([1, 60].map(Duration::from_secs)).jitter(0.8);
+        let below_one = [300, 400, 500, 600, 700, 800, 900, 1000];
+        let below_sixty = [18_000, 24_000, 30_000, 36_000, 42_000, 48_000, 54_000, 60_000];
+        check_levels(two, &[below_one, below_sixty].concat());
+        check_levels(RetryPolicy::none().jitter(1.0), &[]);
+        check_levels(RetryPolicy::fixed(Duration::from_millis(3), 1).jitter(1.0), &[1, 2, 3]);
+        check_levels(RetryPolicy::fixed(Duration::from_secs(1), 1).jitter(f64::NAN), &[1000]);
     }
 }

@@ -55,7 +55,7 @@ fn check_moved(publication: &Publication, flaw: Option<Flaw>, reason: &str) {
     let message = Message::new(&delivery, &"orders".into());
     let policy = RetryPolicy::fixed(Duration::from_secs(1), 3);
     let layout = Layout::of(&Queue::new("orders"), &policy, &Topology::default());
-    let retried = layout.retry(&message, None, reason);
+    let retried = layout.retry(&message, None, reason, 0.5);
     if let Some(retried) = &retried {
         let retries = retried.properties.headers.as_ref().and_then(|headers| headers.get(names::RETRIES));
         assert_eq!(retries.and_then(Value::as_i64), Some(message.attempt().into()), "it would come for ever");

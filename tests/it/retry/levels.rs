@@ -1,5 +1,6 @@
-//! Failed attempts: they wait, come again, and end in the archive, with all that came with the message.
+//! Failed attempts in levels: they wait, come again, and end in the archive, with all that came with the message.
 
+use super::text;
 use crate::support::stage::{Stage, SOON};
 use bootstep::{headers, Consumer, Exchange, Message, Outcome, Publication, Queue, RetryPolicy, Value};
 use std::sync::{Arc, Mutex};
@@ -14,13 +15,10 @@ crate::on_both!(
     a_deleted_archive_is_declared_again_for_what_waits,
     a_refused_message_is_tried_again_however_busy_the_intake_thread_is,
     a_quorum_queue_retries_as_well,
+    what_waits_long_does_not_hold_up_what_waits_briefly,
 );
 
 const SHORT: Duration = Duration::from_millis(50);
-
-fn text(message: &Message, name: &str) -> String {
-    message.header(name).map(ToString::to_string).unwrap_or_default()
-}
 
 fn a_failed_message_comes_again_and_then_lies_in_the_archive(stage: &Stage) {
     fails_twice_then_archives(stage, Queue::new("jobs"));
@@ -101,6 +99,29 @@ fn a_handler_may_ask_for_another_delay_within_the_policy(stage: &Stage) {
     let _running = stage.start(consumer.retry(RetryPolicy::exponential(Duration::from_secs(3600), 3)));
     stage.publish("late", &["x"]);
     stage.until("it waits on the first level", || stage.ready("late.retry.3600s") == 1);
+}
+
+fn what_waits_long_does_not_hold_up_what_waits_briefly(stage: &Stage) {
+    let (tell, told) = std::sync::mpsc::sync_channel(8);
+    let consumer = Consumer::new("mixed", move |word: String, message: &Message| match message.attempt() {
+        1 if word == "long" => Ok(Outcome::retry("in a minute").after(Duration::from_secs(60))),
+        1 => Ok(Outcome::retry("soon")),
+        _ => {
+            tell.send(word)?;
+            Ok(Outcome::Ack)
+        }
+    });
+    let _running = stage.start(consumer.retry(RetryPolicy::delays([1, 60].map(Duration::from_secs))));
+    stage.publish("mixed", &["long"]);
+    stage.until("the first waits its minute", || stage.ready("mixed.retry.60s") == 1);
+    stage.publish("mixed", &["short"]);
+    let mut came = Vec::new();
+    stage.until("the second is back", || {
+        came.extend(told.try_iter());
+        !came.is_empty()
+    });
+    assert_eq!(came, ["short"]);
+    assert_eq!(stage.ready("mixed.retry.60s"), 1);
 }
 
 fn an_archived_message_is_not_tried_again(stage: &Stage) {
