@@ -4,6 +4,7 @@ mod inbox;
 pub(crate) mod mismatch;
 mod publish_all;
 mod subscribe;
+mod version;
 
 pub use inbox::Inbox;
 pub use subscribe::Subscribe;
@@ -204,11 +205,9 @@ impl Connection {
         on_link!(self, link => link.frame_max())
     }
 
-    /// Whether the broker is RabbitMQ of this major version or later.
-    pub(crate) fn is_rabbitmq_from(&self, major: u32) -> bool {
-        let server = self.server();
-        let version = server.strip_prefix("RabbitMQ ").and_then(|version| version.split('.').next());
-        version.and_then(|version| version.parse::<u32>().ok()).is_some_and(|version| version >= major)
+    /// Whether the broker is RabbitMQ of this version or later.
+    pub(crate) fn is_rabbitmq_from(&self, first: (u32, u32, u32)) -> bool {
+        version::is_rabbitmq_from(&self.server(), first)
     }
 
     /// This declares all exchanges, binds them to each other, and then declares queues with their bindings.

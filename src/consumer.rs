@@ -6,7 +6,7 @@ use crate::delivered::Message;
 use crate::error::{BoxError, Error, Fault};
 use crate::handler::{AnyHandler, Closure, Handler, Hook, OnDecodeError, Performance};
 use crate::kill_switch::{KillSwitch, Switch};
-use crate::layout::Layout;
+use crate::layout::{Archive, Layout, RetryLayout};
 use crate::message::{Table, Value};
 use crate::outcome::Outcome;
 use crate::poison::Poison;
@@ -45,6 +45,8 @@ pub struct Consumer {
     accept: Vec<String>,
     on_decode_error: Option<OnDecodeError>,
     retry: RetryPolicy,
+    retry_layout: RetryLayout,
+    archive: Archive,
     prefetch: u16,
     concurrency: usize,
     exclusive: bool,
@@ -78,6 +80,8 @@ impl Consumer {
             accept: Vec::new(),
             on_decode_error: None,
             retry: RetryPolicy::default(),
+            retry_layout: RetryLayout::default(),
+            archive: Archive::default(),
             prefetch: DEFAULT_PREFETCH,
             concurrency: usize::MAX,
             exclusive: false,
@@ -95,9 +99,21 @@ impl Consumer {
         self
     }
 
-    /// When failed messages are tried again (by default five times, after 1, 2, 4, 8 and 16 seconds).
+    /// When and how often failed messages are tried again (by default five times, after 1, 2, 4, 8 and 16 seconds).
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.retry = policy;
+        self
+    }
+
+    /// Where failed messages wait (by default in [levels](RetryLayout::Levels), a queue for each delay).
+    pub fn retry_layout(mut self, layout: RetryLayout) -> Self {
+        self.retry_layout = layout;
+        self
+    }
+
+    /// How much is kept of what was given up (by default 1,000,000 messages, for ever).
+    pub fn archive(mut self, archive: Archive) -> Self {
+        self.archive = archive;
         self
     }
 
@@ -229,7 +245,7 @@ impl Consumer {
     }
 
     pub(crate) fn layout(&self, declared: &Topology) -> Layout {
-        Layout::of(&self.queue, &self.retry, declared)
+        Layout::of(&self.queue, &self.retry, self.retry_layout, self.archive, declared)
     }
 
     pub(crate) fn time_limits(&self) -> TimeLimits {
@@ -264,8 +280,32 @@ impl Consumer {
         self.layout(declared).queues(quorum_archive).into_iter().map(as_declared).collect()
     }
 
+    /// Whether the broker has what the layout of its retries needs.
+    pub(crate) fn check_broker(&self, connection: &Connection) -> Result<(), Error> {
+        match self.retry_layout.first_version() {
+            Some(first @ (major, minor, patch)) if !connection.is_rabbitmq_from(first) => {
+                let (queue, server) = (&self.queue.name, connection.server());
+                Err(Error::new(
+                    Fault::Config,
+                    format!(
+                        "the consumer of `{queue}` leaves retries to the queue (`RetryLayout::{:?}`), which needs RabbitMQ \
+                         {major}.{minor}.{patch} or later; this is {server}, where failed messages would come again at once, for ever; \
+                         use `RetryLayout::Levels` with a queue declared without `delayed_retry`",
+                        self.retry_layout
+                    ),
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// What is wrong with it that no broker need tell.
     pub(crate) fn check(&self) -> Result<(), Error> {
+        let wrong = |what| {
+            let (queue, layout) = (&self.queue.name, self.retry_layout);
+            Error::new(Fault::Config, format!("the consumer of `{queue}` with `RetryLayout::{layout:?}`: {what}"))
+        };
+        self.retry_layout.check(&self.queue, &self.retry, &self.archive).map_err(wrong)?;
         match self.queue.name.as_str() {
             "" => Err(Error::new(
                 Fault::Config,
@@ -329,27 +369,38 @@ pub fn declare_around(connection: &Connection, consumers: &[Consumer], more: &To
     for queue in &more.queues {
         add(&mut topology.queues, queue, "queue", |queue| &queue.name)?;
     }
+    // First of all: an older broker takes a queue's arguments and ignores them.
+    consumers.iter().try_for_each(|consumer| consumer.check_broker(connection))?;
     connection.declare(&topology)?;
-    let quorum_archive = connection.is_rabbitmq_from(4);
+    let quorum_archive = connection.is_rabbitmq_from((4, 0, 0));
     for consumer in consumers {
         let layout = consumer.layout(&topology);
         if let Some(exchange) = layout.distrusted() {
             let queue = &consumer.queue.name;
             log::info!(
-                "`{queue}`: rejected messages go to `{queue}.dead`: no queue declared here is sure to take all dead letters of \
-                 the exchange `{exchange}`"
+                "`{queue}`: rejected messages go to `{}`: no queue declared here is sure to take all dead letters of the exchange \
+                 `{exchange}`",
+                layout.dead_name()
             );
         }
         for queue in consumer.beside(&topology, quorum_archive) {
-            match connection.declare_queue(&queue) {
-                // It may have been declared before an upgrade of the broker; it still keeps what it is given.
-                Err(err) if err.fault() == Fault::Mismatch && queue.name == layout.archive_name() => {
-                    log::warn!("{err}; it is used as it is");
-                    connection.declare_queue(&Queue::existing(queue.name))?;
-                }
-                declared => drop(declared?),
+            if queue.name == layout.archive_name() {
+                declare_archive(connection, queue)?;
+            } else {
+                connection.declare_queue(&queue)?;
             }
         }
     }
     Ok(topology)
+}
+
+fn declare_archive(connection: &Connection, archive: Queue) -> Result<(), Error> {
+    match connection.declare_queue(&archive) {
+        // It may have been declared before an upgrade of the broker, or with another bound; it still keeps what it is given.
+        Err(err) if err.fault() == Fault::Mismatch => {
+            log::warn!("{err}; it is used as it is");
+            connection.declare_queue(&Queue::existing(archive.name)).map(drop)
+        }
+        declared => declared.map(drop),
+    }
 }

@@ -5,10 +5,14 @@ use std::fmt;
 use std::ops::Bound::{Included, Unbounded};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Headers that the worker writes on messages it moves; all are kept on every hop.
+/// Headers that the worker writes on messages it moves, and by which it counts.
 pub mod headers {
     /// How many retries there were before this attempt (int32).
     pub const RETRIES: &str = "x-bootstep-retries";
+    /// How many retries there were, in the layout that is shared with celery-message-consumer (int32).
+    pub const RETRY_COUNT: &str = "x-retry-count";
+    /// How many attempts a quorum queue has counted; the broker writes it, and it counts the retries of the native layout.
+    pub const DELIVERY_COUNT: &str = "x-delivery-count";
     /// When the first attempt failed (timestamp, seconds).
     pub const FIRST_FAILED: &str = "x-bootstep-first-failed";
     /// Why the last attempt failed, or why the message was archived or rejected (text, at most 2,000 bytes).
@@ -41,6 +45,8 @@ pub struct Message {
     redelivered: bool,
     queue: Arc<str>,
     flaw: Option<Arc<Flaw>>,
+    /// The header that says how many retries there were.
+    counted_by: &'static str,
     outbox: Mutex<Vec<Publication>>,
 }
 
@@ -51,8 +57,15 @@ impl Message {
             redelivered: delivery.redelivered,
             queue: queue.clone(),
             flaw: delivery.flaw.clone(),
+            counted_by: headers::RETRIES,
             outbox: Mutex::new(Vec::new()),
         }
+    }
+
+    /// The same where another header counts the retries.
+    pub(crate) fn counted_by(mut self, header: &'static str) -> Self {
+        self.counted_by = header;
+        self
     }
 
     /// A message that no broker delivered, to call a handler with in a test.
@@ -68,6 +81,7 @@ impl Message {
             redelivered: false,
             queue: publication.routing_key.into(),
             flaw: None,
+            counted_by: headers::RETRIES,
             outbox: Mutex::new(Vec::new()),
         }
     }
@@ -132,8 +146,9 @@ impl Message {
     /// How many retries there were before this attempt.
     pub fn retries(&self) -> u32 {
         // A foreign or broken header must neither fail nor grant more attempts than the policy does.
-        let retries = self.header(headers::RETRIES).and_then(Value::as_i64).unwrap_or(0);
-        u32::try_from(retries.max(0)).unwrap_or(u32::MAX)
+        let retries =
+            self.header(self.counted_by).and_then(|count| count.as_i64().or_else(|| count.as_str()?.trim().parse().ok()));
+        u32::try_from(retries.unwrap_or(0).max(0)).unwrap_or(u32::MAX)
     }
 
     /// Which attempt this is, from 1.

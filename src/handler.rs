@@ -3,9 +3,9 @@
 use crate::decode::{media_type, Decode, DecodeError};
 use crate::delivered::Message;
 use crate::error::BoxError;
-use crate::layout::Layout;
+use crate::layout::{Layout, Next};
 use crate::ledger::Verdict;
-use crate::message::Publication;
+use crate::message::{Delivery, Publication};
 use crate::outcome::{one_line, Outcome};
 use crate::poison::Poison;
 use crate::tally::Tally;
@@ -131,6 +131,11 @@ impl Plan {
 }
 
 impl Performance {
+    /// A delivery as the handler meets it.
+    pub fn message(&self, delivery: &Delivery, queue: &Arc<str>) -> Message {
+        Message::new(delivery, queue).counted_by(self.layout.counted_by())
+    }
+
     /// Runs hooks and handler; never panics, whatever they do.
     pub fn perform(&self, message: &Message) -> Decision {
         let begun = Cell::new(0);
@@ -237,13 +242,22 @@ impl Performance {
                 has_failed: false,
             })),
             Outcome::Retry { reason, after } => match self.layout.retry(message, after, &reason, fastrand::f64()) {
-                Some(retry) => {
+                Next::Move(retry) => {
                     self.tally.retried.add_one();
                     let attempt = message.attempt();
                     log::warn!("`{queue}`: attempt {attempt} failed, waits in `{}`: {}", retry.routing_key, one_line(&reason));
-                    plan(vec![retry], Verdict::Ack)
+                    plan(vec![*retry], Verdict::Ack)
                 }
-                None => self.give_up(message, &reason),
+                Next::Fail(delay) => {
+                    self.tally.retried.add_one();
+                    let attempt = message.attempt();
+                    log::warn!("`{queue}`: attempt {attempt} failed, comes again in {delay:?}: {}", one_line(&reason));
+                    if let Some(after) = after {
+                        log::debug!("`{queue}`: the handler asked for {after:?}; the queue's own delay is what counts");
+                    }
+                    plan(Vec::new(), Verdict::Fail)
+                }
+                Next::GiveUp => self.give_up(message, &reason),
             },
             Outcome::Archive { reason } => self.give_up(message, &reason),
             Outcome::Reject { reason } if self.layout.rejects_by_broker() => {

@@ -72,6 +72,9 @@ pub(super) enum Ended {
 impl Intake {
     /// Starts consuming, and returns when the broker has agreed to it.
     pub fn start(consumer: &Consumer, around: &Surroundings, tally: Arc<Tally>) -> Result<Self, Error> {
+        // The queue may have been declared by others.
+        consumer.check()?;
+        consumer.check_broker(&around.connection)?;
         let (control, orders) = crossbeam_channel::bounded(2);
         let (ready, answer) = crossbeam_channel::bounded(1);
         let (alive, ended) = crossbeam_channel::bounded(0);
@@ -201,7 +204,7 @@ impl Thread {
     /// message that cannot leave.
     fn declare_beside(&self) {
         let connection = &self.around.connection;
-        for queue in self.consumer.beside(&self.around.declared, connection.is_rabbitmq_from(4)) {
+        for queue in self.consumer.beside(&self.around.declared, connection.is_rabbitmq_from((4, 0, 0))) {
             match connection.declare_queue(&queue) {
                 // It is there, from before an upgrade.
                 Err(err) if err.fault() == Fault::Mismatch => {}

@@ -1,30 +1,132 @@
 //! Where a moved message goes: the names, arguments and headers of retry, archive and dead-letter queues. Pure.
 //!
-//! This is the `levels` layout: a queue per delay, whose messages all wait equally long, because RabbitMQ expires messages at
-//! the head of a queue only (<https://www.rabbitmq.com/docs/ttl#per-message-ttl-caveats>).
+//! What the three layouts differ in stands behind one small trait, `Waiting`, in a file for each.
 
+mod archive;
 mod arrival;
+mod levels;
+mod moved;
+mod native;
+mod shared;
 
-use crate::delivered::{headers, Message};
-use crate::limits::{obstacle, FRAME_MAX};
-use crate::message::{Publication, Table, Value};
-use crate::outcome::cut;
+pub use archive::Archive;
+
+use crate::delivered::Message;
+use crate::message::Publication;
 use crate::retry::RetryPolicy;
 use crate::topology::{Queue, Topology};
 use arrival::dead_letters_arrive;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use moved::Frame;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
-/// Full at this many messages: then the broker refuses more, and the originals stay where they are.
-const ARCHIVE_LENGTH: u32 = 1_000_000;
+/// Where the failed messages of a queue wait for their next attempt, and in which queues they end.
+///
+/// ```
+/// use bootstep::{Consumer, Outcome, Queue, RetryLayout, RetryPolicy};
+/// use std::time::Duration;
+///
+/// let queue = Queue::new("jobs").delayed_retry(Duration::from_secs(5), Duration::from_secs(60));
+/// let consumer = Consumer::new(queue, |_job: String, _message| Ok(Outcome::Ack))
+///     .retry(RetryPolicy::linear(Duration::from_secs(5), 20).cap(Duration::from_secs(60)))
+///     .retry_layout(RetryLayout::Native);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RetryLayout {
+    /// A queue for each delay, `<queue>.retry.<delay>`, sixteen at the most (the default, on any RabbitMQ). All messages of one wait
+    /// equally long, so none holds up another, because RabbitMQ expires messages at the head of a queue only
+    /// (<https://www.rabbitmq.com/docs/ttl#per-message-ttl-caveats>).
+    #[default]
+    Levels,
+    /// The main queue itself holds failed messages back, from RabbitMQ 4.3.1 on. It must be a quorum queue declared with
+    /// [`Queue::delayed_retry`](crate::Queue::delayed_retry), and the policy must wait as long as the queue does: fixed or linear,
+    /// without jitter. On another broker, where these arguments would be ignored and failed messages come again at once, the boot
+    /// ends with an error, and so it does when the queue's delivery limit could take a message away before the worker gives it up.
+    ///
+    /// Nothing is published for a retry, so why an attempt failed is in the log only, the archive does not say when the first one
+    /// did, and the delay that a handler asks for is not kept: the queue's is. The broker counts: a message handed back costs
+    /// nothing, and one that is out when the connection or the worker is lost counts as a failed attempt and is held back.
+    Native,
+    /// The three queues of celery-message-consumer, to share `<queue>` with its workers: `<queue>.retry`, where each message
+    /// brings its own delay (of any number), and `<queue>.archived`. Both count retries in the header `x-retry-count`.
+    ///
+    /// That contract has its price. A message that waits long at the head of `<queue>.retry` holds up all behind it. The archive
+    /// keeps a million messages for 24 days; then, or when it is full, the oldest are gone. There is no queue of dead letters:
+    /// what is rejected is archived, unless the main queue dead-letters to where it is sure to arrive.
+    Shared,
+}
+
+impl RetryLayout {
+    /// What cannot be done with such a queue and such a policy.
+    pub(crate) fn check(self, queue: &Queue, policy: &RetryPolicy, archive: &Archive) -> Result<(), String> {
+        archive.check()?;
+        match self {
+            RetryLayout::Levels => Ok(()),
+            RetryLayout::Native => native::check(queue, policy),
+            RetryLayout::Shared => shared::check(archive),
+        }
+    }
+
+    /// The first RabbitMQ that has what it needs, where not every one does.
+    pub(crate) fn first_version(self) -> Option<(u32, u32, u32)> {
+        (self == RetryLayout::Native).then_some(native::FIRST_VERSION)
+    }
+
+    fn around(self, queue: &Queue, policy: &RetryPolicy, archive: Archive) -> Arc<dyn Waiting> {
+        match self {
+            RetryLayout::Levels => Arc::new(levels::Levels::new(queue, policy, archive)),
+            RetryLayout::Native => Arc::new(native::Native::new(queue, archive)),
+            RetryLayout::Shared => Arc::new(shared::Shared::new(queue)),
+        }
+    }
+}
+
+/// What the layouts differ in.
+trait Waiting: fmt::Debug + Send + Sync {
+    /// The header that counts a message's retries.
+    fn counted_by(&self) -> &'static str;
+    /// The queues where failed messages wait.
+    fn queues(&self) -> Vec<Queue>;
+    /// Where one waits that is to come again after this delay.
+    fn place(&self, delay: Duration) -> Place;
+    /// The queue for what was given up; `quorum_archive` says whether the broker can keep a quorum queue from giving up messages
+    /// that are looked at often.
+    fn archive(&self, quorum_archive: bool) -> Queue;
+    /// The queue for what was rejected, where the broker's own dead-lettering is not trusted.
+    fn dead(&self) -> Queue;
+}
+
+/// Where a message waits.
+enum Place {
+    /// On another queue, with an expiration of its own if that queue has none.
+    Queue { name: String, expiration: Option<Duration> },
+    /// On the queue that it came from.
+    Itself,
+}
+
+/// What follows a failed attempt.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// It is published to where it waits, confirmed, and then acked.
+    Move(Box<Publication>),
+    /// It is handed back as failed, and its queue delivers it again after this delay.
+    Fail(Duration),
+    /// There is no further attempt.
+    GiveUp,
+}
 
 /// The queues around one consumed queue.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
     queue: Queue,
     policy: RetryPolicy,
+    waiting: Arc<dyn Waiting>,
     rejects: Rejects,
+    archive_name: String,
     /// What a moved message has to fit into.
-    frame_max: u32,
+    frame: Frame,
 }
 
 /// How a rejected message gets to its dead letters.
@@ -38,23 +140,28 @@ enum Rejects {
 
 impl Layout {
     /// `declared` is all that is declared here: only what is ours is trusted to be there.
-    pub fn of(queue: &Queue, policy: &RetryPolicy, declared: &Topology) -> Self {
+    pub fn of(queue: &Queue, policy: &RetryPolicy, layout: RetryLayout, archive: Archive, declared: &Topology) -> Self {
         let rejects = if dead_letters_arrive(queue, declared) { Rejects::ByBroker } else { Rejects::ByPublish };
-        Layout { queue: queue.clone(), policy: policy.clone(), rejects, frame_max: FRAME_MAX }
+        let waiting = layout.around(queue, policy, archive);
+        let archive_name = waiting.archive(false).name;
+        let frame = Frame::counting_by(waiting.counted_by());
+        Layout { queue: queue.clone(), policy: policy.clone(), waiting, rejects, archive_name, frame }
     }
 
     /// The same where frames are smaller.
-    pub fn fitting(self, frame_max: u32) -> Self {
-        Layout { frame_max, ..self }
+    pub fn fitting(mut self, frame_max: u32) -> Self {
+        self.frame.max = frame_max;
+        self
     }
 
     /// The queues to declare beside the main one; `quorum_archive` says that the broker can keep a quorum queue from giving
     /// up messages that are looked at often.
     pub fn queues(&self, quorum_archive: bool) -> Vec<Queue> {
-        let mut queues: Vec<Queue> = self.policy.levels().into_iter().map(|delay| self.retry_queue(delay)).collect();
-        queues.push(self.archive_queue(quorum_archive));
-        if self.rejects == Rejects::ByPublish {
-            queues.push(self.with_type(Queue::new(self.dead_name())));
+        let mut queues = self.waiting.queues();
+        queues.push(self.waiting.archive(quorum_archive));
+        let dead = self.waiting.dead();
+        if self.rejects == Rejects::ByPublish && dead.name != self.archive_name {
+            queues.push(dead);
         }
         queues
     }
@@ -69,169 +176,46 @@ impl Layout {
         self.rejects == Rejects::ByBroker
     }
 
-    pub fn archive_name(&self) -> String {
-        format!("{}.archive", self.queue.name)
+    /// The header that counts a message's retries.
+    pub fn counted_by(&self) -> &'static str {
+        self.waiting.counted_by()
     }
 
-    fn dead_name(&self) -> String {
-        format!("{}.dead", self.queue.name)
+    pub fn archive_name(&self) -> &str {
+        &self.archive_name
     }
 
-    fn retry_name(&self, delay: Duration) -> String {
-        match delay.subsec_nanos() {
-            0 => format!("{}.retry.{}s", self.queue.name, delay.as_secs()),
-            _ => format!("{}.retry.{}ms", self.queue.name, delay.as_millis()),
-        }
+    pub fn dead_name(&self) -> String {
+        self.waiting.dead().name
     }
 
-    fn retry_queue(&self, delay: Duration) -> Queue {
-        let queue = self.with_type(Queue::new(self.retry_name(delay)));
-        let queue = queue.message_ttl(delay).dead_letter_to("", &self.queue.name);
-        match self.queue.queue_type() {
-            // Without all three the hop back is at-most-once, silently
-            // (https://www.rabbitmq.com/docs/quorum-queues#dead-lettering).
-            Some("quorum") => {
-                let queue = queue.argument("x-dead-letter-strategy", "at-least-once");
-                queue.overflow("reject-publish").max_length(ARCHIVE_LENGTH)
-            }
-            _ => queue,
-        }
-    }
-
-    fn archive_queue(&self, quorum_archive: bool) -> Queue {
-        let archive = Queue::new(self.archive_name()).max_length(ARCHIVE_LENGTH).overflow("reject-publish");
-        match self.queue.queue_type() {
-            Some("quorum") if quorum_archive => archive.quorum().argument("x-delivery-limit", -1),
-            _ => archive,
-        }
-    }
-
-    fn with_type(&self, queue: Queue) -> Queue {
-        match self.queue.queue_type() {
-            Some(queue_type) => queue.argument("x-queue-type", queue_type),
-            None => queue,
-        }
-    }
-
-    /// The message as it waits for its next attempt; `None` when there is to be none.
-    /// `random` between 0 and 1 is for the policy's jitter.
-    pub fn retry(&self, message: &Message, after: Option<Duration>, reason: &str, random: f64) -> Option<Publication> {
+    /// What follows a failed attempt; `random` between 0 and 1 is for the policy's jitter.
+    pub fn retry(&self, message: &Message, after: Option<Duration>, reason: &str, random: f64) -> Next {
         // Asking for a delay does not buy more attempts than the policy has.
-        let next = self.policy.next_delay(message.retries())?;
-        let delay = after.unwrap_or_else(|| self.policy.jittered(next, random));
-        let level = self.policy.level_for(delay)?;
-        let mut moved = moved(message, self.retry_name(level), reason);
-        let headers = moved.properties.headers.get_or_insert_default();
-        headers.insert(headers::RETRIES.into(), Value::I32(i32::try_from(message.attempt()).unwrap_or(i32::MAX)));
-        forget_history(headers);
-        // A message with no room for its count would come again for ever: it is archived instead.
-        self.fitted(moved, message).filter(|moved| has_header(moved, headers::RETRIES))
+        let Some(nominal) = self.policy.next_delay(message.retries()) else { return Next::GiveUp };
+        let delay = after.unwrap_or_else(|| self.policy.jittered(nominal, random));
+        match self.waiting.place(delay) {
+            Place::Itself => Next::Fail(nominal),
+            // A message with no room for its count would come again for ever: it is archived instead.
+            Place::Queue { name, expiration } => {
+                let moved = self.frame.retried(message, name, expiration, reason);
+                moved.map_or(Next::GiveUp, |moved| Next::Move(Box::new(moved)))
+            }
+        }
     }
 
     /// The message as it is kept for a human.
     pub fn archive(&self, message: &Message, reason: &str) -> Publication {
-        let mut moved = moved(message, self.archive_name(), reason);
-        forget_history(moved.properties.headers.get_or_insert_default());
-        self.fitted(moved, message).unwrap_or_else(|| self.bare(message, self.archive_name()))
+        self.frame.archived(message, &self.archive_name, reason)
     }
 
     /// The message as it stands in the dead letters.
     pub fn dead(&self, message: &Message, reason: &str) -> Publication {
-        self.fitted(moved(message, self.dead_name(), reason), message).unwrap_or_else(|| self.bare(message, self.dead_name()))
+        self.frame.dead(message, &self.dead_name(), reason)
     }
 
     /// The message at the end of its own queue, counted as one that came again so often.
     pub fn to_the_end(&self, message: &Message, times: u32) -> Publication {
-        let mut moved = moved(message, self.queue.name.clone(), "its worker ended before it had said what becomes of it");
-        // It has its whole time once more: the broker does not tell how much was left.
-        moved.properties.expiration = message.properties().expiration.clone();
-        let headers = moved.properties.headers.get_or_insert_default();
-        if moved.properties.expiration.is_some() {
-            headers.remove(headers::EXPIRATION);
-        }
-        headers.insert(headers::REDELIVERIES.into(), Value::I32(i32::try_from(times).unwrap_or(i32::MAX)));
-        self.fitted(moved, message).unwrap_or_else(|| self.bare(message, self.queue.name.clone()))
+        self.frame.sent_back(message, &self.queue.name, times)
     }
-
-    /// The message if it fits into a frame, if need be with less: first goes what was mended of headers whose original bytes are
-    /// kept, then what the worker says of the move, then the original bytes. What came as it is, is kept.
-    fn fitted(&self, moved: Publication, message: &Message) -> Option<Publication> {
-        if obstacle(&moved, self.frame_max).is_none() {
-            return Some(moved);
-        }
-        let came = |name: &str| message.headers().is_some_and(|headers| headers.contains_key(name));
-        let is_original = |name: &str| name.starts_with(headers::ORIGINAL);
-        let has_original = message.originals().any(|(name, _)| name == "headers" || name == "properties");
-        let with_only = |is_kept: &dyn Fn(&str) -> bool| {
-            let mut moved = moved.clone();
-            let headers = moved.properties.headers.get_or_insert_default();
-            headers.retain(|name, _| is_kept(name) || name == headers::RETRIES);
-            obstacle(&moved, self.frame_max).is_none().then_some(moved)
-        };
-        let unmended = if has_original { with_only(&|name| !came(name) || is_original(name)) } else { None };
-        unmended.or_else(|| with_only(&|name| came(name) || is_original(name))).or_else(|| with_only(&came))
-    }
-
-    /// The message as it came, with nothing added: as large as it was, so it fits.
-    fn bare(&self, message: &Message, queue: String) -> Publication {
-        let mut bare = message.parts.addressed_to(&queue);
-        (bare.properties.user_id, bare.properties.expiration) = (None, None);
-        // The publish id that lets a returned message be known needs a little room.
-        bare.mandatory = obstacle(&bare, self.frame_max).is_none();
-        if let Some(headers) = &mut bare.properties.headers {
-            headers.retain(|name, _| name != "CC" && name != "BCC");
-        }
-        // RabbitMQ may have added so much that it does not fit any more.
-        if let (true, Some(headers)) = (obstacle(&bare, self.frame_max).is_some(), &mut bare.properties.headers) {
-            forget_history(headers);
-        }
-        bare
-    }
-}
-
-/// The message with all its properties, on its way to one queue and no other.
-fn moved(message: &Message, queue: String, reason: &str) -> Publication {
-    let mut moved = message.parts.addressed_to(&queue);
-    moved.properties.delivery_mode = Some(2);
-    let mut set_aside = Table::new();
-    // An expiration would end the wait early; the broker refuses a user id that is not ours.
-    if let Some(expiration) = moved.properties.expiration.take() {
-        set_aside.insert(headers::EXPIRATION.into(), Value::Text(expiration));
-    }
-    if let Some(user_id) = moved.properties.user_id.take() {
-        set_aside.insert(headers::USER_ID.into(), Value::Text(user_id));
-    }
-    let headers = moved.properties.headers.get_or_insert_default();
-    // Sender-selected distribution would send copies elsewhere (https://www.rabbitmq.com/docs/sender-selected).
-    for name in ["CC", "BCC"] {
-        if let Some(value) = headers.remove(name) {
-            set_aside.insert(format!("x-bootstep-{}", name.to_lowercase()), value);
-        }
-    }
-    for (name, original) in message.originals() {
-        set_aside.insert(format!("{}{name}", headers::ORIGINAL), original.clone());
-    }
-    for (name, value) in set_aside {
-        headers.entry(name).or_insert(value);
-    }
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    headers.entry(headers::FIRST_FAILED.into()).or_insert(Value::Timestamp(seconds));
-    headers.entry(headers::EXCHANGE.into()).or_insert_with(|| message.parts.exchange.as_str().into());
-    headers.entry(headers::ROUTING_KEY.into()).or_insert_with(|| message.parts.routing_key.as_str().into());
-    headers.insert(headers::QUEUE.into(), message.queue().into());
-    headers.insert(headers::REASON.into(), cut(reason).into());
-    moved
-}
-
-fn has_header(publication: &Publication, name: &str) -> bool {
-    publication.properties.headers.as_ref().is_some_and(|headers| headers.contains_key(name))
-}
-
-/// The broker's own history would be continued on the next hop, and a quorum queue would go on counting.
-fn forget_history(headers: &mut Table) {
-    headers.retain(|name, _| {
-        let ours_to_drop =
-            name.starts_with("x-death") || name.starts_with("x-first-death-") || name.starts_with("x-last-death-");
-        !ours_to_drop && name != "x-delivery-count" && name != "x-acquired-count"
-    });
 }

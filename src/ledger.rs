@@ -23,6 +23,8 @@ pub enum Verdict {
     Ack,
     /// To the dead letters, by the broker's own dead-lettering.
     Reject,
+    /// Back to its queue as a failed attempt, where the queue itself counts and delays.
+    Fail,
     /// Back to its queue, untouched.
     Requeue,
 }
@@ -75,6 +77,11 @@ pub enum Command {
     },
     /// `basic.reject` without requeue.
     Reject {
+        /// Its tag.
+        tag: u64,
+    },
+    /// `basic.reject` with requeue.
+    Fail {
         /// Its tag.
         tag: u64,
     },
@@ -165,6 +172,7 @@ impl Ledger {
             }
             // Sent at once, and so before any ack that passes it.
             Verdict::Reject => commands.push(Command::Reject { tag }),
+            Verdict::Fail => commands.push(Command::Fail { tag }),
             Verdict::Requeue => commands.push(Command::Requeue { tag }),
         }
         self.unsettled.remove(&tag);

@@ -31,7 +31,7 @@
 //! | outcome | what is done, in this order |
 //! |---|---|
 //! | [`Ack`](Outcome::Ack) | what the handler published is confirmed; then ack |
-//! | [`Retry`](Outcome::Retry), `Err`, a panic | published to `<queue>.retry.<delay>`, confirmed, then ack; from there the broker brings it back. After the last delay: archive |
+//! | [`Retry`](Outcome::Retry), `Err`, a panic | published to `<queue>.retry.<delay>`, confirmed, then ack; from there the broker brings it back. After the last delay: archive. Other places to wait: [`RetryLayout`] |
 //! | [`Archive`](Outcome::Archive) | published to `<queue>.archive`, confirmed, then ack |
 //! | [`Reject`](Outcome::Reject), undecodable | `basic.reject` if a queue declared here is sure to take what the queue dead-letters; else published to `<queue>.dead`, confirmed, then ack |
 //! | [`Requeue`](Outcome::Requeue) | `basic.nack` with requeue |
@@ -68,6 +68,8 @@
 //! - A quorum queue with a delivery limit (20 by default since RabbitMQ 4.0) drops, or dead-letters, what was handed back that
 //!   often (<https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling>); a retry starts the count anew, a requeue or
 //!   a lost connection does not. Give such a queue a dead-letter exchange.
+//! - In [`RetryLayout::Shared`], which is another worker's contract, the hop back from the retry queue is that of a classic queue,
+//!   and the archive drops its oldest messages after 24 days or a million.
 //!
 //! # One blueprint, and what restarts
 //!
@@ -321,6 +323,7 @@ pub use delivered::{headers, Message};
 pub use error::{BoxError, Error, Fault};
 pub use handler::{Handler, Hook};
 pub use kill_switch::KillSwitch;
+pub use layout::{Archive, RetryLayout};
 pub use ledger::{Command, Event, Ledger, Ticket, Verdict};
 pub use message::{Properties, Publication, Table, Value};
 pub use outcome::Outcome;

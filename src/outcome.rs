@@ -21,7 +21,7 @@ pub enum Outcome {
     Retry {
         /// Why, for the log and the archive.
         reason: String,
-        /// When, instead of the policy's delay; rounded up to one of its levels, and no later than the longest of them.
+        /// When, instead of the policy's delay; in levels rounded up to one of them, and no later than the longest.
         after: Option<Duration>,
     },
     /// Tried and given up: keep it in the archive for a human.
@@ -68,8 +68,9 @@ impl Outcome {
         Outcome::Halt { code, reason: reason.to_string(), requeue: true }
     }
 
-    /// This sets when to try again; other outcomes than a retry stay as they are. The delay is rounded up to one of the
-    /// policy's, because each needs a queue on the broker; a longer one than the longest of them comes to that one.
+    /// This sets when to try again; other outcomes than a retry stay as they are. Among levels, the delay is rounded up to one of the
+    /// policy's, because each needs a queue on the broker; a longer one than the longest of them comes to that one. Where the queue
+    /// itself delays ([`RetryLayout::Native`](crate::RetryLayout::Native)), its delay counts, and this one is only logged (debug).
     pub fn after(mut self, delay: Duration) -> Self {
         if let Outcome::Retry { after, .. } = &mut self {
             *after = Some(delay);

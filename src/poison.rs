@@ -2,7 +2,7 @@
 
 use crate::delivered::{headers, Message};
 use crate::message::{Parts, Table, Value};
-use crate::topology::Queue;
+use crate::topology::{Queue, DELAYED_RETRY_TYPE};
 
 /// RabbitMQ's own bound since 4.0 (<https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling>): beyond it, a quorum queue
 /// drops a message or dead-letters it.
@@ -32,6 +32,10 @@ pub(crate) enum Suspicion {
 impl Poison {
     /// `after` is what the consumer asks for, if anything.
     pub fn of(queue: &Queue, after: Option<u32>) -> Self {
+        // There the broker counts failed attempts, and the retry policy says how many there may be.
+        if queue.arguments.contains_key(DELAYED_RETRY_TYPE) {
+            return Poison { counted: None, uncounted: None };
+        }
         let declared = queue.arguments.get("x-delivery-limit").and_then(Value::as_i64);
         let brokers = match declared {
             // Without a limit on the queue nobody asked for one here.

@@ -11,7 +11,8 @@ const MOST_DELAYS: u32 = 1_000;
 
 /// How often and when a failed message is tried again. The default is five retries after 1, 2, 4, 8 and 16 seconds.
 ///
-/// A delay is a *level*: one queue on the broker with that time to live, and there are sixteen at the most. Whatever delay comes out, by
+/// Where failed messages wait in levels (the default, [`RetryLayout::Levels`](crate::RetryLayout::Levels)), each delay is one queue
+/// on the broker with that time to live, and there are sixteen at the most. Whatever delay comes out, by
 /// [`jitter`](RetryPolicy::jitter) or because a handler asks for it, is rounded up to one of them; what is longer than the longest
 /// waits for that one. A policy of more than sixteen different delays keeps sixteen of them as levels, the longest always, and the
 /// others spread evenly over the list: a message then waits at least as long as the policy says, and at most until the next level.
@@ -147,8 +148,20 @@ impl RetryPolicy {
 
     /// The shortest level that is at least `delay`, or the longest there is.
     pub fn level_for(&self, delay: Duration) -> Option<Duration> {
-        let levels = self.levels();
-        levels.iter().find(|level| **level >= delay).or(levels.last()).copied()
+        level_among(&self.levels(), delay)
+    }
+
+    pub(crate) fn retries(&self) -> u32 {
+        self.retries
+    }
+
+    pub(crate) fn has_jitter(&self) -> bool {
+        self.jitter_per_mille > 0
+    }
+
+    /// How many retries it takes until the delay does not change any more.
+    pub(crate) fn steady_after(&self) -> u32 {
+        u32::try_from(self.delays.len()).unwrap_or(u32::MAX)
     }
 }
 
@@ -158,8 +171,13 @@ impl Default for RetryPolicy {
     }
 }
 
+/// The shortest of these levels that is at least `delay`, or the longest.
+pub(crate) fn level_among(levels: &[Duration], delay: Duration) -> Option<Duration> {
+    levels.iter().find(|level| **level >= delay).or(levels.last()).copied()
+}
+
 /// Brokers count in milliseconds, and a level of nothing would be a loop: the shortest delay is one millisecond.
-fn whole(delay: Duration) -> Duration {
+pub(crate) fn whole(delay: Duration) -> Duration {
     let milliseconds = delay.as_nanos().div_ceil(1_000_000).max(1);
     // RabbitMQ refuses a time to live above 32 bits of milliseconds.
     Duration::from_millis(u64::try_from(milliseconds).unwrap_or(u64::MAX).min(u64::from(u32::MAX)))

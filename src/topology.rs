@@ -1,7 +1,12 @@
 //! Exchanges, queues and bindings as plain data; what declares them is elsewhere.
 
 use crate::message::{Table, Value};
+use crate::retry::whole;
 use std::time::Duration;
+
+pub(crate) const DELAYED_RETRY_TYPE: &str = "x-delayed-retry-type";
+pub(crate) const DELAYED_RETRY_MIN: &str = "x-delayed-retry-min";
+pub(crate) const DELAYED_RETRY_MAX: &str = "x-delayed-retry-max";
 
 /// The kind of an exchange.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -292,6 +297,17 @@ impl Queue {
     /// A classic queue with priorities from 0 to this (`x-max-priority`).
     pub fn max_priority(self, priority: u8) -> Self {
         self.argument("x-max-priority", i64::from(priority))
+    }
+
+    /// A quorum queue that holds failed messages back by itself: the first time for `first`, then twice as long, three times, and so
+    /// on, no longer than `longest` (whole milliseconds; `x-delayed-retry-type` `failed`, `x-delayed-retry-min`, `-max`). It gives
+    /// none up by itself (`x-delivery-limit` -1). For consumers with [`RetryLayout::Native`](crate::RetryLayout::Native).
+    ///
+    /// RabbitMQ has it from 4.3.1 on; an older one takes the arguments and ignores them.
+    pub fn delayed_retry(self, first: Duration, longest: Duration) -> Self {
+        let (first, longest) = (whole(first), whole(longest.max(first)));
+        let delays = self.argument(DELAYED_RETRY_MIN, milliseconds(first)).argument(DELAYED_RETRY_MAX, milliseconds(longest));
+        delays.quorum().argument(DELAYED_RETRY_TYPE, "failed").argument("x-delivery-limit", -1)
     }
 
     /// A quorum queue gives a message up after this many returns (`x-delivery-limit`).

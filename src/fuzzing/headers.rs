@@ -2,7 +2,7 @@
 
 use super::input::Input;
 use crate::delivered::{headers as names, Message};
-use crate::layout::Layout;
+use crate::layout::{Archive, Layout, Next, RetryLayout};
 use crate::limits::{obstacle, FRAME_MAX};
 use crate::message::{Delivery, Flaw, Parts, Publication, Table, Value};
 use crate::retry::RetryPolicy;
@@ -52,12 +52,21 @@ fn check_moved(publication: &Publication, flaw: Option<Flaw>, reason: &str) {
         body: publication.body.clone(),
     };
     let delivery = Delivery { tag: 1, redelivered: false, parts: Arc::new(parts), flaw: flaw.map(Arc::new) };
-    let message = Message::new(&delivery, &"orders".into());
+    for layout in [RetryLayout::Levels, RetryLayout::Shared] {
+        check_moved_in(layout, publication, &delivery, reason);
+    }
+}
+
+fn check_moved_in(layout: RetryLayout, publication: &Publication, delivery: &Delivery, reason: &str) {
     let policy = RetryPolicy::fixed(Duration::from_secs(1), 3);
-    let layout = Layout::of(&Queue::new("orders"), &policy, &Topology::default());
-    let retried = layout.retry(&message, None, reason, 0.5);
+    let layout = Layout::of(&Queue::new("orders"), &policy, layout, Archive::default(), &Topology::default());
+    let message = Message::new(delivery, &"orders".into()).counted_by(layout.counted_by());
+    let retried = match layout.retry(&message, None, reason, 0.5) {
+        Next::Move(retried) => Some(*retried),
+        _ => None,
+    };
     if let Some(retried) = &retried {
-        let retries = retried.properties.headers.as_ref().and_then(|headers| headers.get(names::RETRIES));
+        let retries = retried.header(layout.counted_by());
         assert_eq!(retries.and_then(Value::as_i64), Some(message.attempt().into()), "it would come for ever");
     }
     for moved in retried.iter().chain([&layout.archive(&message, reason), &layout.dead(&message, reason)]) {

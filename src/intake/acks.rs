@@ -1,6 +1,7 @@
 //! When acks go out: many in one, because each is a frame to send and work for the broker, yet none waits long.
 
 use crate::ledger::{Command, Event, Ledger};
+use crate::transport::Settle;
 use std::time::{Duration, Instant};
 
 /// Acks that may wait to become one, whatever the prefetch.
@@ -9,6 +10,17 @@ const MOST: usize = 64;
 /// How long an ack waits for others, while quick handlers make more of them; those that stand behind an earlier message
 /// that is still out wait twice as long before they go one by one.
 pub(super) const WITHIN: Duration = Duration::from_millis(1);
+
+/// What a command of the ledger is to the broker.
+pub(super) fn in_words(command: Command) -> Settle {
+    match command {
+        Command::Ack { tag } => Settle::Ack { tag },
+        Command::AckUpTo { tag } => Settle::AckUpTo { tag },
+        Command::Reject { tag } => Settle::Reject { tag },
+        Command::Fail { tag } => Settle::Fail { tag },
+        Command::Requeue { tag } => Settle::Requeue { tag },
+    }
+}
 
 pub(super) struct Acks {
     /// So many go at once.

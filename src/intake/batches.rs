@@ -1,7 +1,6 @@
 //! What an intake has handed to the pool: batches as large as their handlers are quick, and taken back when one is slow.
 
 use super::Thread;
-use crate::delivered::Message;
 use crate::handler::{Decision, Performance};
 use crate::message::Delivery;
 use crate::pool::{Batch, Finished, Pool, Progress};
@@ -120,7 +119,8 @@ impl Batches {
             let Some(seat) = self.pool.seat(&self.queue, self.most_at_once) else { return HandedOut::NoSeat };
             let size = self.full().min(backlog.len());
             let deliveries: Vec<Delivery> = backlog.drain(..size).collect();
-            let messages = deliveries.iter().map(|delivery| (delivery.tag, Message::new(delivery, &self.queue))).collect();
+            let messages =
+                deliveries.iter().map(|delivery| (delivery.tag, self.performance.message(delivery, &self.queue))).collect();
             let stint = Arc::new(Stint::of(messages, &self.performance.tally.clock));
             self.last_id += 1;
             let progress = Arc::new(Progress::new(self.last_id));

@@ -11,7 +11,6 @@ use super::acks::{self, Acks};
 use super::batches::{Batches, HandedOut, OVERDUE};
 use super::publishing::{Obstacle, Publishing};
 use super::{Control, Ended, Thread};
-use crate::delivered::Message;
 use crate::handler::Decision;
 use crate::ledger::{Command, Ledger, Ticket, Verdict};
 use crate::message::Delivery;
@@ -188,7 +187,7 @@ impl<'a> Desk<'a> {
         events.into_iter().for_each(|event| self.apply(event));
         for (delivery, reason) in again {
             // The handler published what the broker does not take: that is a failed attempt.
-            let message = Message::new(&delivery, &self.queue);
+            let message = self.thread.performance.message(&delivery, &self.queue);
             self.thread.tally.acked.take_one_back();
             self.thread.tally.failed.add_one();
             let decision = self.thread.performance.decide(&message, Outcome::retry(reason));
@@ -230,7 +229,7 @@ impl<'a> Desk<'a> {
         let mut any = false;
         while self.may_begin() != MayBegin::None && !(any && began.elapsed() > acks::WITHIN) {
             let Some(delivery) = self.backlog.pop_front() else { break };
-            let message = Message::new(&delivery, &self.queue);
+            let message = self.thread.performance.message(&delivery, &self.queue);
             self.here.stint().take(&delivery);
             let decision = self.here.run(delivery.tag, || self.thread.performance.perform(&message));
             self.note_attempt(&decision);

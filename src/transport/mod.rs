@@ -108,8 +108,23 @@ pub(crate) enum Settle {
     AckUpTo { tag: u64 },
     /// `basic.reject` without requeue: to the dead letters, if the queue has any.
     Reject { tag: u64 },
+    /// `basic.reject` with requeue: back to the queue, as a failed attempt where queues count those.
+    Fail { tag: u64 },
     /// `basic.nack` with requeue: back to the queue, untouched.
     Requeue { tag: u64 },
+}
+
+impl Settle {
+    /// Which delivery it is about; the last of them, if it is about several.
+    pub fn tag(self) -> u64 {
+        match self {
+            Settle::Ack { tag }
+            | Settle::AckUpTo { tag }
+            | Settle::Reject { tag }
+            | Settle::Fail { tag }
+            | Settle::Requeue { tag } => tag,
+        }
+    }
 }
 
 /// What runs while a publishing channel is open.

@@ -27,6 +27,7 @@ impl Broker {
             match command {
                 Command::Ack { tag } => self.settle(tag, Verdict::Ack),
                 Command::Reject { tag } => self.settle(tag, Verdict::Reject),
+                Command::Fail { tag } => self.settle(tag, Verdict::Fail),
                 Command::Requeue { tag } => self.settle(tag, Verdict::Requeue),
                 Command::AckUpTo { tag } => {
                     assert!(self.deliveries[&tag].settled.is_none(), "406: {tag} is named and settled already");
@@ -62,7 +63,7 @@ enum Deed {
 }
 
 fn verdict() -> impl Strategy<Value = Verdict> {
-    prop_oneof![6 => Just(Verdict::Ack), 1 => Just(Verdict::Reject), 1 => Just(Verdict::Requeue)]
+    prop_oneof![6 => Just(Verdict::Ack), 1 => Just(Verdict::Reject), 1 => Just(Verdict::Fail), 1 => Just(Verdict::Requeue)]
 }
 
 fn deed() -> impl Strategy<Value = Deed> {

@@ -1,7 +1,6 @@
 //! What arrives at a desk: deliveries, and the end of them.
 
 use super::Desk;
-use crate::delivered::Message;
 use crate::error::{Error, Fault};
 use crate::intake::Ended;
 use crate::ledger::{Event, Verdict};
@@ -83,7 +82,7 @@ impl Desk<'_> {
 
     /// Poison is not handled again, and what may be poison is handled alone.
     fn admit(&mut self, delivery: Delivery) {
-        let message = Message::new(&delivery, &self.queue);
+        let message = self.thread.performance.message(&delivery, &self.queue);
         match self.thread.performance.poison.suspect(&message) {
             Suspicion::None => self.backlog.push_back(delivery),
             Suspicion::Alone(times) => self.suspects.add(times, delivery),

@@ -2,10 +2,11 @@
 
 use super::Desk;
 use crate::error::{Error, Fault};
+use crate::intake::acks;
 use crate::intake::ending::self_explained;
 use crate::intake::{Control, Ended};
-use crate::ledger::{Command, Event, Ticket, Verdict};
-use crate::transport::{Settle, Source};
+use crate::ledger::{Event, Ticket, Verdict};
+use crate::transport::Source;
 use std::time::Instant;
 
 impl Desk<'_> {
@@ -32,13 +33,7 @@ impl Desk<'_> {
 
     pub(super) fn settle<S: Source>(&mut self, source: &mut S) -> Result<(), Ended> {
         for command in std::mem::take(&mut self.commands) {
-            let settle = match command {
-                Command::Ack { tag } => Settle::Ack { tag },
-                Command::AckUpTo { tag } => Settle::AckUpTo { tag },
-                Command::Reject { tag } => Settle::Reject { tag },
-                Command::Requeue { tag } => Settle::Requeue { tag },
-            };
-            if let Err(err) = source.settle(settle) {
+            if let Err(err) = source.settle(acks::in_words(command)) {
                 return Err(self.ended_by(source, err));
             }
         }

@@ -129,9 +129,7 @@ impl Source for AmqpSource<'_> {
     }
 
     fn settle(&mut self, settle: Settle) -> Result<(), Error> {
-        let tag = match settle {
-            Settle::Ack { tag } | Settle::AckUpTo { tag } | Settle::Reject { tag } | Settle::Requeue { tag } => tag,
-        };
+        let tag = settle.tag();
         // The ledger settles each once; a tool with an inbox of its own may err.
         let Some(shell) = self.shells.remove(&tag) else {
             return Err(Error::new(Fault::Mismatch, format!("delivery tag {tag} is not known, or settled already")));
@@ -141,6 +139,7 @@ impl Source for AmqpSource<'_> {
             Settle::Ack { .. } => shell.ack(channel),
             Settle::AckUpTo { .. } => shell.ack_multiple(channel),
             Settle::Reject { .. } => shell.reject(channel, false),
+            Settle::Fail { .. } => shell.reject(channel, true),
             Settle::Requeue { .. } => shell.nack(channel, true),
         });
         if let Settle::AckUpTo { tag } = settle {

@@ -11,7 +11,7 @@ impl State {
     pub fn settle(&mut self, channel: u64, settle: Settle) -> Result<(), Refusal> {
         let Some(consuming) = self.channels.get_mut(&channel) else { return Ok(()) };
         let (queue, had_room) = (consuming.queue, consuming.has_room());
-        let (Settle::Ack { tag } | Settle::AckUpTo { tag } | Settle::Reject { tag } | Settle::Requeue { tag }) = settle;
+        let tag = settle.tag();
         let unknown = || refusal::precondition(format!("unknown delivery tag {tag}"));
         if let Settle::AckUpTo { tag } = settle {
             if !consuming.unsettled.forget_up_to(tag) {
@@ -21,7 +21,8 @@ impl State {
             let entry = consuming.unsettled.take(tag).ok_or_else(unknown)?;
             match settle {
                 Settle::Reject { .. } => self.die(queue, entry, Reason::Rejected),
-                Settle::Requeue { .. } => self.take_back(queue, entry),
+                // Up to RabbitMQ 4.2 both count alike.
+                Settle::Fail { .. } | Settle::Requeue { .. } => self.take_back(queue, entry),
                 Settle::Ack { .. } | Settle::AckUpTo { .. } => {}
             }
         }
