@@ -385,7 +385,7 @@ pub fn declare_around(connection: &Connection, consumers: &[Consumer], more: &To
         }
         for queue in consumer.beside(&topology, quorum_archive) {
             if queue.name == layout.archive_name() {
-                declare_archive(connection, queue)?;
+                declare_archive(connection, queue, &layout)?;
             } else {
                 connection.declare_queue(&queue)?;
             }
@@ -394,13 +394,17 @@ pub fn declare_around(connection: &Connection, consumers: &[Consumer], more: &To
     Ok(topology)
 }
 
-fn declare_archive(connection: &Connection, archive: Queue) -> Result<(), Error> {
-    match connection.declare_queue(&archive) {
+fn declare_archive(connection: &Connection, archive: Queue, layout: &Layout) -> Result<(), Error> {
+    let status = match connection.declare_queue(&archive) {
         // It may have been declared before an upgrade of the broker, or with another bound; it still keeps what it is given.
         Err(err) if err.fault() == Fault::Mismatch => {
             log::warn!("{err}; it is used as it is");
-            connection.declare_queue(&Queue::existing(archive.name)).map(drop)
+            connection.declare_queue(&Queue::existing(archive.name))?
         }
-        declared => declared.map(drop),
+        declared => declared?,
+    };
+    if let Some(warning) = layout.archive_bound().warning(status.messages) {
+        log::warn!("{warning}");
     }
+    Ok(())
 }

@@ -7,6 +7,7 @@ mod acks;
 mod batches;
 mod desk;
 mod ending;
+mod filling;
 mod mending;
 mod publishing;
 
@@ -23,6 +24,7 @@ use crate::tally::{ConsumerState, Tally};
 use crate::topology::Topology;
 use crate::transport::{ConsumeVisit, Source, Subscription};
 use crossbeam_channel::{Receiver, Sender};
+use filling::Filling;
 use mending::Backoff;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -78,8 +80,10 @@ impl Intake {
         let (control, orders) = crossbeam_channel::bounded(2);
         let (ready, answer) = crossbeam_channel::bounded(1);
         let (alive, ended) = crossbeam_channel::bounded(0);
+        let performance = consumer.performance(&around.declared, around.connection.frame_max(), tally.clone());
         let mut thread = Thread {
-            performance: Arc::new(consumer.performance(&around.declared, around.connection.frame_max(), tally.clone())),
+            filling: Filling::of(performance.layout.archive_bound()),
+            performance: Arc::new(performance),
             tally,
             subscription: consumer.subscription(),
             consumer: consumer.clone(),
@@ -139,6 +143,7 @@ struct Thread {
     subscription: Subscription,
     around: Surroundings,
     orders: Receiver<Control>,
+    filling: Filling,
     /// When the queue was last found missing and declared again, by the clock that the delay before the next attempt goes by.
     declared_again: Option<Instant>,
     /// Stops handling while nearly everything fails.

@@ -10,6 +10,7 @@ mod native;
 mod shared;
 
 pub use archive::Archive;
+pub(crate) use archive::Bound;
 
 use crate::delivered::Message;
 use crate::message::Publication;
@@ -96,6 +97,8 @@ trait Waiting: fmt::Debug + Send + Sync {
     fn archive(&self, quorum_archive: bool) -> Queue;
     /// The queue for what was rejected, where the broker's own dead-lettering is not trusted.
     fn dead(&self) -> Queue;
+    /// What happens when the archive is full.
+    fn when_full(&self) -> &'static str;
 }
 
 /// Where a message waits.
@@ -187,6 +190,11 @@ impl Layout {
 
     pub fn dead_name(&self) -> String {
         self.waiting.dead().name
+    }
+
+    /// How much the archive holds, and what happens then.
+    pub fn archive_bound(&self) -> Bound {
+        Bound::of(&self.waiting.archive(false), &self.queue.name, self.waiting.when_full())
     }
 
     /// What follows a failed attempt; `random` between 0 and 1 is for the policy's jitter.

@@ -135,6 +135,7 @@ impl<'a> Desk<'a> {
         } else if self.publishing.next_try().try_recv().is_ok() {
             self.try_refused_again();
         }
+        self.thread.look_at_archive();
         self.look_for_obstacles();
         self.mind_switch(source)?;
         self.judge_waiting();
@@ -178,12 +179,14 @@ impl<'a> Desk<'a> {
         }
         self.decide(delivery.tag, plan.publications.len() as u32, plan.verdict);
         let ticket = Ticket { epoch: self.epoch, tag: delivery.tag };
+        self.thread.filling.note(ticket, &plan.publications);
         self.publishing.begin(ticket, delivery, *plan);
     }
 
     fn take_published(&mut self) -> bool {
         let (events, again) = self.publishing.answers();
         let any = !events.is_empty();
+        self.thread.filling.hear(&events);
         events.into_iter().for_each(|event| self.apply(event));
         for (delivery, reason) in again {
             // The handler published what the broker does not take: that is a failed attempt.

@@ -1,5 +1,6 @@
-//! The archive: how much it holds, and how long.
+//! The archive: how much it holds, how long, and when that is nearly all.
 
+use crate::message::Value;
 use crate::retry::whole;
 use crate::topology::Queue;
 use std::time::Duration;
@@ -7,10 +8,16 @@ use std::time::Duration;
 /// How much an archive holds unless told otherwise.
 const DEFAULT_LENGTH: u32 = 1_000_000;
 
+/// From this share on a human is told, in hundredths.
+const NEARLY_FULL_PERCENT: u64 = 80;
+
+/// What happens when an archive that refuses is full.
+pub(super) const WHEN_REFUSING: &str = "what is given up stays on its queue, which waits for room";
+
 /// How much `<queue>.archive` holds, and for how long: by default 1,000,000 messages, for ever.
 ///
 /// A full archive takes no more (`x-overflow=reject-publish`): the messages that belong there stay unsettled on their queue until
-/// there is room, and nothing is lost.
+/// there is room, and nothing is lost. From 80 % on the worker warns, at boot and at most once a minute after.
 ///
 /// RabbitMQ does not change a queue that exists: with other bounds than it was declared with, an archive is used as it is, with a
 /// warning.
@@ -85,5 +92,49 @@ pub(super) fn with_type_of(main: &Queue, queue: Queue) -> Queue {
     match main.queue_type() {
         Some(queue_type) => queue.argument("x-queue-type", queue_type),
         None => queue,
+    }
+}
+
+/// What an archive can hold, for whoever warns before it is full.
+#[derive(Clone, Debug)]
+pub(crate) struct Bound {
+    pub archive: String,
+    main: String,
+    most: u64,
+    when_full: &'static str,
+}
+
+impl Bound {
+    pub(super) fn of(archive: &Queue, main: &str, when_full: &'static str) -> Self {
+        let most = archive.arguments.get("x-max-length").and_then(Value::as_i64);
+        let most = most.and_then(|most| u64::try_from(most).ok()).unwrap_or(u64::MAX);
+        Bound { archive: archive.name.clone(), main: main.to_owned(), most, when_full }
+    }
+
+    /// What to tell a human when the archive holds so many messages, if anything.
+    pub fn warning(&self, messages: u32) -> Option<String> {
+        let Bound { archive, main, most, when_full } = self;
+        let is_nearly_full = u64::from(messages).saturating_mul(100) >= most.saturating_mul(NEARLY_FULL_PERCENT);
+        is_nearly_full.then(|| {
+            format!(
+                "`{archive}` holds {messages} messages and has room for {most}; when it is full, {when_full}. Find out why the \
+                 messages of `{main}` fail, then move them back or purge the archive"
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn from_four_fifths_on_a_human_is_told() {
+        let archive = Archive::default().max_length(10).beside(&Queue::new("jobs"), false);
+        let bound = Bound::of(&archive, "jobs", WHEN_REFUSING);
+        assert_eq!(bound.warning(7), None);
+        let warning = bound.warning(8).unwrap();
+        assert!(warning.starts_with("`jobs.archive` holds 8 messages and has room for 10; "), "{warning}");
+        assert_eq!(Bound { most: u64::MAX, ..bound }.warning(u32::MAX), None);
     }
 }

@@ -1,7 +1,7 @@
 //! The `levels` layout: a queue for each delay, whose messages all wait equally long, because RabbitMQ expires messages at the
 //! head of a queue only (<https://www.rabbitmq.com/docs/ttl#per-message-ttl-caveats>).
 
-use super::archive::{dead_beside, with_type_of, Archive};
+use super::archive::{dead_beside, with_type_of, Archive, WHEN_REFUSING};
 use super::{Place, Waiting};
 use crate::delivered::headers;
 use crate::retry::{level_among, RetryPolicy};
@@ -66,5 +66,9 @@ impl Waiting for Levels {
 
     fn dead(&self) -> Queue {
         dead_beside(&self.queue)
+    }
+
+    fn when_full(&self) -> &'static str {
+        WHEN_REFUSING
     }
 }

@@ -58,4 +58,8 @@ impl Waiting for Shared {
     fn dead(&self) -> Queue {
         self.archive(false)
     }
+
+    fn when_full(&self) -> &'static str {
+        "the broker drops the oldest of them"
+    }
 }

@@ -1,10 +1,15 @@
-//! What is given up: how much of it is kept, and for how long.
+//! What is given up: how much of it is kept, for how long, and who hears of it before there is no room.
 
+use crate::support::heard::{heard, listen};
 use crate::support::stage::{Stage, SOON};
 use bootstep::{Archive, Consumer, Message, Outcome, Queue, RetryPolicy, Worker};
 use std::time::Duration;
 
-crate::on_both!(a_full_archive_refuses_and_nothing_is_lost, an_archive_ages_only_where_that_is_asked_for,);
+crate::on_both!(
+    a_full_archive_refuses_and_nothing_is_lost,
+    an_archive_ages_only_where_that_is_asked_for,
+    at_boot_a_human_hears_of_an_archive_that_is_nearly_full,
+);
 
 fn giving_up(queue: &str) -> Consumer {
     let consumer = Consumer::new(queue, |_: String, _: &Message| Ok(Outcome::archive("for a human")));
@@ -42,6 +47,46 @@ fn an_archive_ages_only_where_that_is_asked_for(stage: &Stage) {
     // Whatever differs from what was declared is refused.
     stage.connection.declare_queue(&bounded("ageing.archive").message_ttl(day)).unwrap();
     stage.connection.declare_queue(&bounded("kept.archive")).unwrap();
+}
+
+fn at_boot_a_human_hears_of_an_archive_that_is_nearly_full(stage: &Stage) {
+    listen();
+    // What is logged on the two stages must not be mixed up.
+    let queue = if stage.memory.is_some() { "brim.memory" } else { "brim.rabbitmq" };
+    let archive = format!("{queue}.archive");
+    let start = || stage.start(giving_up(queue).archive(Archive::default().max_length(5)));
+    start().stop();
+    stage.publish(&archive, &["a", "b", "c"]);
+    start().stop();
+    assert_eq!(heard(&[&archive, "has room for"]), 0);
+    stage.publish(&archive, &["d"]);
+    start().stop();
+    let said = format!("`{archive}` holds 4 messages and has room for 5; when it is full, ");
+    assert_eq!(heard(&[&said, "purge the archive"]), 1);
+}
+
+#[test]
+fn while_it_fills_a_human_hears_at_most_once_a_minute() {
+    listen();
+    let stage = Stage::memory();
+    let memory = stage.memory.as_ref().unwrap();
+    let publish = |bodies: &[&str]| {
+        stage.publish("fills", bodies);
+        memory.rest(SOON).unwrap();
+    };
+    let warnings = || heard(&["`fills.archive` holds", "has room for 10"]);
+    let _running = stage.start(giving_up("fills").archive(Archive::default().max_length(10)));
+    publish(&["it is looked at when there is this one"]);
+    for minute in 0..3 {
+        stage.connection.purge_queue("fills.archive").unwrap();
+        publish(&["1", "2", "3", "4", "5", "6", "7", "8"]);
+        memory.advance(Duration::from_secs(59));
+        publish(&["within the minute"]);
+        assert_eq!((stage.ready("fills.archive"), warnings()), (9, minute));
+        memory.advance(Duration::from_secs(1));
+        publish(&["after it"]);
+        assert_eq!(warnings(), minute + 1);
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! only need a broker run there, in a virtual host of their own; cases that break the broker still start a private node.
 
 pub mod alone;
+pub mod heard;
 mod installation;
 mod management;
 pub mod node;
