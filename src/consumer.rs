@@ -198,7 +198,8 @@ impl Consumer {
     /// On a quorum queue the broker counts, and this is on by default: at the queue's `x-delivery-limit` (20 if it has none),
     /// since beyond that the broker itself would drop the message
     /// (<https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling>). What is handed back counts as well, up to RabbitMQ 4.2.
-    /// A negative limit of the queue turns it off, unless this is set.
+    /// A negative limit of the queue turns it off, unless this is set. With [`RetryLayout::Native`] the policy's retries come on top,
+    /// because the broker counts those as well.
     ///
     /// On any other queue it is off by default, because there the worker has to count: what comes again is first published to the
     /// end of its queue with its count in a header ([`headers::REDELIVERIES`](crate::headers::REDELIVERIES)), confirmed and acked,
@@ -244,6 +245,10 @@ impl Consumer {
         self.concurrency
     }
 
+    fn native_retries(&self) -> Option<u32> {
+        (self.retry_layout == RetryLayout::Native).then(|| self.retry.retries())
+    }
+
     pub(crate) fn switch(&self) -> Option<Switch> {
         self.kill_switch.clone().map(Switch::new)
     }
@@ -263,7 +268,7 @@ impl Consumer {
             accept: self.accept.clone(),
             on_decode_error: self.on_decode_error.clone(),
             layout: self.layout(declared).fitting(frame_max),
-            poison: Poison::of(&self.queue, self.poison_after),
+            poison: Poison::of(&self.queue, self.poison_after, self.native_retries()),
             tally,
         }
     }

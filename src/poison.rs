@@ -2,7 +2,7 @@
 
 use crate::delivered::{headers, Message};
 use crate::message::{Parts, Table, Value};
-use crate::topology::{Queue, DELAYED_RETRY_TYPE};
+use crate::topology::Queue;
 
 /// RabbitMQ's own bound since 4.0 (<https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling>): beyond it, a quorum queue
 /// drops a message or dead-letters it.
@@ -12,9 +12,17 @@ const BROKERS_LIMIT: u32 = 20;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Poison {
     /// On a quorum queue, whose deliveries the broker counts.
-    counted: Option<u32>,
+    counted: Option<Bound>,
     /// On any other, where the worker counts them itself: it sends what came again to the end of the queue.
-    uncounted: Option<u32>,
+    uncounted: Option<Bound>,
+}
+
+/// How often a message may come again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Bound {
+    /// From then on it is handled alone.
+    alone_from: u32,
+    most: u32,
 }
 
 /// What is to be done about a message that may have come again.
@@ -30,24 +38,23 @@ pub(crate) enum Suspicion {
 }
 
 impl Poison {
-    /// `after` is what the consumer asks for, if anything.
-    pub fn of(queue: &Queue, after: Option<u32>) -> Self {
-        // There the broker counts failed attempts, and the retry policy says how many there may be.
-        if queue.arguments.contains_key(DELAYED_RETRY_TYPE) {
-            return Poison { counted: None, uncounted: None };
-        }
+    /// `after` is what the consumer asks for, if anything; `native_retries` how many of the broker's count are failed attempts, where
+    /// the queue itself holds those back.
+    pub fn of(queue: &Queue, after: Option<u32>, native_retries: Option<u32>) -> Self {
         let declared = queue.arguments.get("x-delivery-limit").and_then(Value::as_i64);
-        let brokers = match declared {
-            // Without a limit on the queue nobody asked for one here.
-            Some(limit) if limit < 0 => None,
-            Some(limit) => Some(u32::try_from(limit).unwrap_or(u32::MAX).max(1)),
-            None => Some(BROKERS_LIMIT),
-        };
+        let brokers = declared.map_or(Some(BROKERS_LIMIT), |limit| u32::try_from(limit).ok());
+        if let Some(retries) = native_retries {
+            let bound = Bound::of(after.unwrap_or(BROKERS_LIMIT)).beyond(retries);
+            let most = declared.and(brokers).map_or(bound.most, |limit| limit.min(bound.most));
+            return Poison { counted: Some(Bound { most, ..bound }), uncounted: None };
+        }
+        // Without a limit on the queue nobody asked for one here.
         let counted = match (after, brokers) {
             (Some(after), Some(brokers)) => Some(after.min(brokers)),
             (after, brokers) => after.or(brokers),
         };
-        Poison { counted, uncounted: after.filter(|_| queue.queue_type() != Some("quorum")) }
+        let uncounted = after.filter(|_| queue.queue_type() != Some("quorum"));
+        Poison { counted: counted.map(Bound::of), uncounted: uncounted.map(Bound::of) }
     }
 
     /// Whether a message may be a suspect though the broker has not delivered it before: one that the worker has counted.
@@ -60,28 +67,38 @@ impl Poison {
     pub fn suspect(&self, message: &Message) -> Suspicion {
         let count = |name: &str| Some(u32::try_from(message.header(name)?.as_i64()?.max(0)).unwrap_or(u32::MAX));
         if let Some(times) = count("x-delivery-count") {
-            return self.counted.map_or(Suspicion::None, |most| judge(times, most));
+            return self.counted.map_or(Suspicion::None, |bound| bound.judge(times));
         }
         // RabbitMQ 4.3 counts what was handed back apart: that is nobody's fault.
-        let Some(most) = self.uncounted.filter(|_| message.header("x-acquired-count").is_none()) else {
+        let Some(bound) = self.uncounted.filter(|_| message.header("x-acquired-count").is_none()) else {
             return Suspicion::None;
         };
         let times = count(headers::REDELIVERIES).unwrap_or(0);
         match message.is_redelivered() {
-            false => judge(times, most),
-            true if times.saturating_add(1) >= most => Suspicion::GiveUp(times.saturating_add(1)),
+            false => bound.judge(times),
+            true if times.saturating_add(1) >= bound.most => Suspicion::GiveUp(times.saturating_add(1)),
             true => Suspicion::ToTheEnd(times + 1),
         }
     }
 }
 
-fn judge(times: u32, most: u32) -> Suspicion {
-    // From half of what is allowed, and at least twice: forwards and backwards.
-    let alone_from = (most / 2).min(most.saturating_sub(2)).max(1);
-    match times {
-        _ if times >= most => Suspicion::GiveUp(times),
-        _ if times >= alone_from => Suspicion::Alone(times),
-        _ => Suspicion::None,
+impl Bound {
+    fn of(most: u32) -> Self {
+        let most = most.max(1);
+        // From half of what is allowed, and at least twice: forwards and backwards.
+        Bound { alone_from: (most / 2).min(most.saturating_sub(2)).max(1), most }
+    }
+
+    fn beyond(self, more: u32) -> Self {
+        Bound { alone_from: self.alone_from.saturating_add(more), most: self.most.saturating_add(more) }
+    }
+
+    fn judge(self, times: u32) -> Suspicion {
+        match times {
+            _ if times >= self.most => Suspicion::GiveUp(times),
+            _ if times >= self.alone_from => Suspicion::Alone(times),
+            _ => Suspicion::None,
+        }
     }
 }
 
@@ -97,7 +114,7 @@ mod tests {
         }
         let parts = Parts { exchange: String::new(), routing_key: "jobs".into(), properties, body: Default::default() };
         let delivery = Delivery { tag: 1, redelivered: is_redelivered, parts: parts.into(), flaw: None };
-        Poison::of(&queue, after).suspect(&Message::new(&delivery, &"jobs".into()))
+        Poison::of(&queue, after, None).suspect(&Message::new(&delivery, &"jobs".into()))
     }
 
     #[test]
@@ -119,6 +136,15 @@ mod tests {
         check(queue().delivery_limit(3), Some(9), 3, Suspicion::GiveUp(3));
         check(Queue::existing("jobs"), None, 20, Suspicion::GiveUp(20));
         assert_eq!(suspicion(queue(), Some(2), true, Some(("x-acquired-count", 9))), Suspicion::None);
+    }
+
+    #[test]
+    fn where_the_broker_counts_failed_attempts_those_are_allowed_for() {
+        let poison = |queue: Queue, after| Poison::of(&queue, after, Some(100));
+        let bound = |poison: Poison| poison.counted.map(|bound| (bound.alone_from, bound.most));
+        assert_eq!(bound(poison(Queue::new("jobs").quorum(), None)), Some((110, 120)));
+        assert_eq!(bound(poison(Queue::new("jobs").quorum().argument("x-delivery-limit", -1), Some(4))), Some((102, 104)));
+        assert_eq!(bound(poison(Queue::new("jobs").quorum().delivery_limit(103), Some(9))), Some((104, 103)));
     }
 
     #[test]
