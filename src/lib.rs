@@ -37,8 +37,11 @@
 //! | [`Requeue`](Outcome::Requeue) | `basic.nack` with requeue |
 //! | [`Halt`](Outcome::Halt) | requeue or ack; then the worker drains and ends with the code |
 //!
-//! While a queue around it refuses a message (full, missing, an alarm), the original stays on its queue, unsettled, and moving it
-//! is tried again with growing delays.
+//! While a queue around it refuses a message (full, missing, an alarm), the original stays on its queue, unsettled; its consumer
+//! begins with no other, and moving it is tried again with growing delays, ten seconds at the most. What was moved, and comes again
+//! because its ack was lost with the connection, is acked without another run ([`Worker::remember_moved`]). What has come again too
+//! often is archived without a run ([`Consumer::poison_after`]); while nearly everything fails, nothing is run
+//! ([`Consumer::kill_switch`]).
 //!
 //! # Invariants
 //!
