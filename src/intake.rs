@@ -8,6 +8,7 @@ mod batches;
 mod desk;
 mod ending;
 mod filling;
+mod held;
 mod mending;
 mod publishing;
 
@@ -20,8 +21,10 @@ use crate::kill_switch::Switch;
 use crate::pool::Pool;
 use crate::publisher::Publisher;
 use crate::recall::Recall;
+use crate::remedy::with_remedy;
 use crate::tally::{ConsumerState, Tally};
-use crate::topology::Topology;
+use crate::told::Told;
+use crate::topology::{Queue, Topology};
 use crate::transport::{ConsumeVisit, Source, Subscription};
 use crossbeam_channel::{Receiver, Sender};
 use filling::Filling;
@@ -30,6 +33,9 @@ use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// A consumer that went on for so long has proved itself: what ends it next is a first failure.
+const PROVED_AFTER: Duration = Duration::from_secs(30);
 
 /// What an intake works with.
 #[derive(Clone)]
@@ -67,6 +73,8 @@ pub(super) enum Ended {
     Told,
     /// The channel is gone, or the consumer on it: a new one mends it.
     Channel(Error),
+    /// The broker cancelled the consumer, and never says why; the oldest message had been held for so long.
+    Cancelled { held: Option<Duration> },
     /// The connection is gone: whoever opened it mends it.
     Lost(Error),
 }
@@ -157,14 +165,15 @@ struct Thread {
 impl Thread {
     fn run(&mut self) {
         let queue = self.subscription.queue.clone();
-        let mut backoff = Backoff::new();
+        let (mut backoff, mut told) = (Backoff::new(), Told::default());
         loop {
-            let began = Instant::now();
+            let began = self.around.clock.now();
             let connection = self.around.connection.clone();
             let subscription = self.subscription.clone();
             let ended = connection.visit(&subscription, Visit(self));
-            if began.elapsed() > Duration::from_secs(30) {
+            if self.around.clock.now().saturating_duration_since(began) > PROVED_AFTER {
                 backoff = Backoff::new();
+                told.forget();
             }
             let err = match ended {
                 Ok(Ended::Told) => return,
@@ -176,17 +185,34 @@ impl Thread {
                 // At boot the step's start tells it, and the boot decides.
                 Err(err) if self.ready.is_some() => return self.tell_ready(Err(err)),
                 Ok(Ended::Channel(err)) | Err(err) => err,
+                Ok(Ended::Cancelled { held }) => match self.why_cancelled(held) {
+                    // The connection told its loss itself.
+                    err if matches!(err.fault(), Fault::Lost | Fault::Timeout) => return,
+                    err => err,
+                },
             };
             if err.fault() == Fault::NotFound && self.declare_again(&err) {
                 continue;
             }
-            let delay = backoff.next_delay();
-            log::warn!("`{queue}`: {err}; {}; trying again in {delay:?}", mending::remedy(&err));
+            let delay = backoff.next_delay(&err);
+            let what = with_remedy(&err);
+            let level = if told.is_news(&what, self.around.clock.now()) { log::Level::Warn } else { log::Level::Debug };
+            log::log!(level, "`{queue}`: {what}; a new channel is opened in {delay:?}");
             crossbeam_channel::select! {
                 // Whatever is told while nothing is consumed means the end: there is nothing to drain.
                 recv(self.orders) -> _ => return,
                 recv(self.around.clock.after(delay)) -> _ => {}
             }
+        }
+    }
+
+    /// A queue that is gone is the one reason that can be looked for.
+    fn why_cancelled(&self, held: Option<Duration>) -> Error {
+        let name = &self.consumer.queue().name;
+        match self.around.connection.declare_queue(&Queue::existing(name.as_str())) {
+            Err(err) if err.fault() == Fault::NotFound => Error::new(Fault::NotFound, "the queue was deleted (or has expired)"),
+            Err(err) if matches!(err.fault(), Fault::Lost | Fault::Timeout) => err,
+            _ => ending::cancelled(held),
         }
     }
 
@@ -200,9 +226,15 @@ impl Thread {
             return false;
         }
         self.declared_again = Some(now);
-        log::warn!("`{}`: {err}; it is declared again", queue.name);
-        let declared = self.around.connection.declare_queue(queue);
-        declared.map_err(|err| log::warn!("{err}")).is_ok()
+        match self.around.connection.declare_queue(queue) {
+            Ok(_) => log::warn!("`{}`: {err}; it is declared again", queue.name),
+            Err(again) if matches!(again.fault(), Fault::Lost | Fault::Timeout) => {}
+            Err(again) => {
+                log::warn!("`{}`: {err}; it cannot be declared again: {}", queue.name, with_remedy(&again));
+                return false;
+            }
+        }
+        true
     }
 
     /// Whatever refuses a message may have been deleted. Declaring what stands beside the queue again costs little, next to a
@@ -213,8 +245,9 @@ impl Thread {
             match connection.declare_queue(&queue) {
                 // It is there, from before an upgrade.
                 Err(err) if err.fault() == Fault::Mismatch => {}
-                // One word is enough; whoever reads the deliveries hears of a lost connection too.
-                Err(err) => return log::warn!("{err}"),
+                // One word is enough; whoever reads the deliveries hears of a lost connection too, and tells it.
+                Err(err) if matches!(err.fault(), Fault::Lost | Fault::Timeout) => return,
+                Err(err) => return log::warn!("{}", with_remedy(&err)),
                 Ok(_) => {}
             }
         }

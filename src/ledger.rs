@@ -128,6 +128,11 @@ impl Ledger {
         self.unsettled.len()
     }
 
+    /// The tag of the oldest message that the broker still counts as ours.
+    pub fn oldest(&self) -> Option<u64> {
+        self.unsettled.first_key_value().map(|(tag, _)| *tag)
+    }
+
     /// How many events came for another epoch, or for a message that had left already: dropped, never sent.
     pub fn stale(&self) -> u64 {
         self.stale

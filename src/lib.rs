@@ -267,7 +267,7 @@
 //!
 //! | where | what |
 //! |---|---|
-//! | `error`, `message`, `outcome`, `retry`, `clock`, `topology`, `ledger`, `limits`, `kill_switch`, `shutdown`, `logging` | values and pure rules |
+//! | `error`, `message`, `outcome`, `retry`, `clock`, `topology`, `ledger`, `limits`, `kill_switch`, `remedy`, `told`, `shutdown`, `logging` | values and pure rules |
 //! | `delivered`, `decode`, `poison`, `layout`, `recall` | a message as a handler meets it, its body, whether it is to be handled at all, where it goes when it is moved, and which were |
 //! | `stint`, `tally`, `watchdog` | what handlers are at, what became of messages, and who looks after both |
 //! | `transport/` | the private contract, and its two flavours `amqp/` and `memory/` |
@@ -303,6 +303,7 @@ mod poison;
 mod pool;
 mod publisher;
 mod recall;
+mod remedy;
 mod retry;
 mod shutdown;
 mod step;
@@ -311,6 +312,7 @@ pub mod steps;
 mod stint;
 mod supervisor;
 mod tally;
+mod told;
 mod topology;
 mod transport;
 mod watchdog;

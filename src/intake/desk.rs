@@ -9,6 +9,8 @@ use self::isolating::Suspects;
 use self::pausing::MayBegin;
 use super::acks::{self, Acks};
 use super::batches::{Batches, HandedOut, OVERDUE};
+use super::ending::explained;
+use super::held::Held;
 use super::publishing::{Obstacle, Publishing};
 use super::{Control, Ended, Thread};
 use crate::handler::Decision;
@@ -54,6 +56,9 @@ pub(super) struct Desk<'a> {
     acks: Acks,
     /// When a delivery last woke us.
     last_wake: Instant,
+    /// The last that came, and for how long the oldest has been here.
+    last_tag: u64,
+    held: Held,
     draining: Option<Instant>,
     /// Our cancel is through: nothing more arrives, and the receiver's end says nothing about the connection.
     cancelled: bool,
@@ -86,6 +91,8 @@ impl<'a> Desk<'a> {
             handed_out: HandedOut::All,
             acks: Acks::new(thread.subscription.prefetch),
             last_wake: Instant::now(),
+            last_tag: 0,
+            held: Held::default(),
             draining: None,
             cancelled: false,
             obstacle: None,
@@ -102,8 +109,16 @@ impl<'a> Desk<'a> {
         while going_on.is_ok() {
             going_on = self.round(source);
         }
+        let ended = explained(going_on.expect_err("the loop ends with it"), self.longest_held());
         self.close();
-        self.as_told(going_on.expect_err("the loop ends with it"))
+        self.as_told(ended)
+    }
+
+    /// What this thread is at is only known to the tally: no round has begun since.
+    fn longest_held(&self) -> Option<Duration> {
+        let now = self.thread.around.clock.now();
+        let is_here = self.thread.consumer.runs_on_intake_thread() && self.ledger.unsettled() > 0;
+        self.held.longest(now).max(is_here.then(|| self.here.stint().ran(now)))
     }
 
     /// However the channel goes while draining, that was the end: consuming anew would take in new messages.
@@ -142,6 +157,7 @@ impl<'a> Desk<'a> {
         self.isolate(source)?;
         busy |= self.hand_out();
         self.publishing.submit();
+        self.held.note(self.last_tag, self.ledger.oldest(), self.thread.around.clock.now());
         self.flush(busy);
         self.settle(source)?;
         self.check_drained()?;

@@ -1,9 +1,13 @@
-//! How long to wait before a channel is opened anew, and what to tell the operator meanwhile.
+//! How long to wait before a channel is opened anew.
 
-use crate::error::{Error, Fault};
+use crate::error::Error;
 use std::time::Duration;
 
-/// Delays that double from 100 ms up to 30 s.
+/// What may pass by itself is looked at often: that costs the broker a channel.
+const LONGEST_IF_TRANSIENT: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// Delays that double from 100 ms, up to a second where it may pass by itself, up to 30 s where somebody must do something.
 pub(super) struct Backoff(Duration);
 
 impl Backoff {
@@ -11,19 +15,9 @@ impl Backoff {
         Backoff(Duration::from_millis(100))
     }
 
-    pub fn next_delay(&mut self) -> Duration {
-        let delay = self.0;
-        self.0 = (delay * 2).min(Duration::from_secs(30));
+    pub fn next_delay(&mut self, err: &Error) -> Duration {
+        let delay = if err.is_transient() { self.0.min(LONGEST_IF_TRANSIENT) } else { self.0 };
+        self.0 = (delay * 2).min(LONGEST);
         delay
-    }
-}
-
-/// What would mend it, as far as the error tells.
-pub(super) fn remedy(err: &Error) -> &'static str {
-    match err.fault() {
-        Fault::NotFound => "declare the queue, or restart the worker, which does",
-        Fault::AccessRefused => "give the user the permission to read it, or end the exclusive consumer",
-        Fault::Locked => "it belongs to another connection; wait for its end",
-        _ => "a new channel is opened",
     }
 }

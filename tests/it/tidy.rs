@@ -8,7 +8,21 @@ use std::process::Command;
 
 /// The modules of `src/` and the `steps` folder, lowest layer first. An import goes down or stays on its row; it never goes up.
 const LAYERS: &[&[&str]] = &[
-    &["error", "message", "outcome", "retry", "topology", "clock", "ledger", "limits", "kill_switch", "shutdown", "logging"],
+    &[
+        "error",
+        "message",
+        "outcome",
+        "retry",
+        "topology",
+        "clock",
+        "ledger",
+        "limits",
+        "kill_switch",
+        "remedy",
+        "told",
+        "shutdown",
+        "logging",
+    ],
     &["delivered", "recall"],
     &["decode", "poison", "layout", "transport", "stint", "tally", "watchdog"],
     &["broker"],

@@ -1,7 +1,7 @@
 //! What arrives at a desk: deliveries, and the end of them.
 
 use super::Desk;
-use crate::error::{Error, Fault};
+use crate::error::Fault;
 use crate::intake::Ended;
 use crate::ledger::{Event, Verdict};
 use crate::message::Delivery;
@@ -35,6 +35,7 @@ impl Desk<'_> {
             Incoming::Delivery(delivery) => {
                 self.apply(Event::Delivered { tag: delivery.tag });
                 self.thread.tally.delivered.add_one();
+                self.last_tag = delivery.tag;
                 self.take_delivery(delivery);
                 Ok(())
             }
@@ -44,10 +45,7 @@ impl Desk<'_> {
             }
             // Settle nothing more on this channel: an ack after the broker's cancel can cost the whole connection.
             Incoming::Cancelled if self.draining.is_some() => Err(Ended::Told),
-            Incoming::Cancelled => Err(Ended::Channel(Error::new(
-                Fault::NotFound,
-                "the broker cancelled the consumer (queue deleted or moved, or a message held too long)",
-            ))),
+            Incoming::Cancelled => Err(Ended::Cancelled { held: None }),
             Incoming::Closed(err) if err.fault() == Fault::ChannelClosed => Err(Ended::Channel(err)),
             Incoming::Closed(err) => Err(Ended::Lost(err)),
         }
