@@ -7,11 +7,13 @@ use crate::context::Context;
 use crate::error::{Error, Fault};
 use crate::logging;
 use crate::recall::{self, Recall};
+use crate::remedy::with_remedy;
 use crate::shutdown::{Shutdown, Urgency};
 use crate::step::{Step, Steps};
 use crate::steps;
 use crate::supervisor::{End, Supervisor};
 use crate::tally::{ConsumerStatus, Roster};
+use crate::told::Told;
 use crate::watchdog;
 use crossbeam_channel::{select, Receiver, Sender};
 use std::fmt;
@@ -115,7 +117,7 @@ impl Worker {
         let running = match self.start() {
             Ok(running) => running,
             Err(err) => {
-                log::error!("{err}");
+                log::error!("{}", with_remedy(&err));
                 let wrong_setting = matches!(err.fault(), Fault::Config | Fault::Blueprint);
                 return ExitCode::from(if wrong_setting { EXIT_CONFIG } else { EXIT_BOOT });
             }
@@ -158,6 +160,7 @@ impl Worker {
             shutdown: shutdown.clone(),
             boot_deadline: self.boot_deadline,
             drain_limit: self.drain_limit,
+            told: Told::default(),
         };
         let (booted, answer) = crossbeam_channel::bounded(1);
         let (tell_end, ended) = crossbeam_channel::bounded(1);

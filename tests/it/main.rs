@@ -17,6 +17,7 @@ mod moved;
 mod pausing;
 mod poison;
 mod recovery;
+mod recovery_lines;
 mod retry;
 mod shutdown;
 mod support;

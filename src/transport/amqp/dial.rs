@@ -2,7 +2,10 @@
 
 use super::address::{Address, Addresses};
 use crate::error::{Error, Fault};
+use crate::remedy::with_remedy;
+use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Opens one of the hosts. Their order is another each time, so that a fleet of workers spreads over a cluster, and so that
@@ -22,15 +25,25 @@ pub(super) fn any<T>(
         }
         match open(address) {
             Ok(opened) => {
-                for (place, failure) in failures {
-                    log::warn!("{place} was passed over for {}: {failure}", address.place());
-                }
+                note_hosts(&address.place(), &failures);
                 return Ok(opened);
             }
             Err(err) => failures.push((address.place(), err)),
         }
     }
     Err(together(failures))
+}
+
+/// Says once of each host that is gone that it is, until it has been used again: connections are many, a host goes once.
+fn note_hosts(used: &str, failures: &[(String, Error)]) {
+    static GONE: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let mut gone = GONE.lock().unwrap_or_else(PoisonError::into_inner);
+    gone.remove(used);
+    for (place, failure) in failures {
+        if gone.insert(place.clone()) {
+            log::warn!("{place} was passed over for {used}: {}", with_remedy(failure));
+        }
+    }
 }
 
 /// What to say when every host failed. If any of them may come back by itself, trying again can help.
@@ -86,7 +99,6 @@ fn resolve(address: &Address, due: Instant) -> Result<Vec<SocketAddr>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
 
     fn three() -> Addresses {
         Addresses::parse("amqp://a,b:1,[::1]").expect("this is a good URL")

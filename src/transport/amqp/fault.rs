@@ -98,6 +98,10 @@ fn sort(theirs: &Theirs) -> (Fault, String) {
         Theirs::ServerClosedChannel { code: 406, message, .. } if message.contains("unknown exchange type") => {
             (Fault::Unsupported, message.clone())
         }
+        // The queue is there, and comes back with its node.
+        Theirs::ServerClosedChannel { code: 404, message, .. } if message.contains("down or inaccessible") => {
+            (Fault::ChannelClosed, message.clone())
+        }
         Theirs::ServerClosedChannel { code, message, .. } => (by_code(*code), message.clone()),
         Theirs::ServerClosedConnection { code, message } => {
             let fault = if matches!(code, 503 | 540 | 501) { Fault::Unsupported } else { Fault::Lost };

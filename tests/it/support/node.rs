@@ -88,6 +88,12 @@ impl Node {
         format!("amqp://guest:guest@127.0.0.1:{}/{}", self.ports.amqp, vhost.replace('/', "%2f"))
     }
 
+    /// The port it serves AMQP on.
+    #[allow(dead_code)] // not everybody who has a node asks
+    pub fn port(&self) -> u16 {
+        self.ports.amqp
+    }
+
     /// The port of the listener for TLS, if the node is set up with one.
     #[allow(dead_code)] // only the tests in `tests/tls` ask
     pub fn tls_port(&self) -> u16 {
