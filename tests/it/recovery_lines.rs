@@ -128,10 +128,7 @@ fn a_broker_that_falls_silent_is_one_line(lines: &Lines) {
     scene.node.thaw();
     lines.first("step `connect` runs again");
     scene.comes_back();
-    check(
-        lines,
-        &[&["step `connect` failed:", "silent for two heartbeats; the broker or the network between hangs: see to both"]],
-    );
+    check(lines, &[&["step `connect", "silent for two heartbeats; the broker or the network between hangs: see to both"]]);
     assert_eq!(scene.running.stop(), 0);
 }
 
