@@ -74,7 +74,8 @@ impl Recall {
 
     /// What is known of a message that came again.
     pub fn of(&self, queue: &str, delivery: &Delivery) -> Remembered {
-        if self.0.most == 0 {
+        // After a lost connection many come again, and mostly none of them was moved.
+        if self.known().moves.is_empty() {
             return Remembered::Nothing;
         }
         let key = self.key(queue, delivery);
