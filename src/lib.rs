@@ -84,7 +84,13 @@
 //!
 //! At boot, a broker that does not answer is tried again, at most a second apart, for ever or up to
 //! [`Worker::boot_within`]; a refused login, a missing virtual host, other arguments (406) end the boot with an error that names
-//! the step.
+//! the step. Whatever is lost later is one line in the log, with its cause and a remedy.
+//!
+//! # Watching handlers
+//!
+//! One thread, the watchdog, looks at what handlers are at: [`Consumer::soft_time_limit`], [`Consumer::stuck_after`] and
+//! [`Consumer::time_limit`] say what is told and done of one that takes too long. [`Running::consumers`] tells how each consumer
+//! fares.
 //!
 //! # What makes it fast
 //!

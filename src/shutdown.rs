@@ -11,6 +11,9 @@ struct Shared {
     wish: Mutex<Wish>,
     /// Room for one wake-up: more would say nothing new.
     wake: (Sender<()>, Receiver<()>),
+    /// Dropped when somebody asks to leave now: everybody who holds the other end sees that.
+    staying: Mutex<Option<Sender<()>>>,
+    leaving: Receiver<()>,
 }
 
 /// How far the wish goes.
@@ -37,7 +40,9 @@ impl PartialEq for Shutdown {
 
 impl Shutdown {
     pub(crate) fn new() -> Self {
-        Shutdown(Arc::new(Shared { wish: Mutex::default(), wake: crossbeam_channel::bounded(1) }))
+        let (staying, leaving) = crossbeam_channel::bounded(0);
+        let wake = crossbeam_channel::bounded(1);
+        Shutdown(Arc::new(Shared { wish: Mutex::default(), wake, staying: Mutex::new(Some(staying)), leaving }))
     }
 
     /// Stop: hand back what has not begun, let what runs finish up to the worker's deadline, and end.
@@ -79,10 +84,18 @@ impl Shutdown {
         &self.0.wake.1
     }
 
+    /// Disconnects when somebody asks to leave now; for whoever waits for something else meanwhile.
+    pub(crate) fn leaving(&self) -> &Receiver<()> {
+        &self.0.leaving
+    }
+
     fn raise(&self, urgency: Urgency, code: Option<u8>) {
         let mut wish = self.0.wish.lock().unwrap_or_else(PoisonError::into_inner);
         wish.code = wish.code.or(code);
         wish.urgency = wish.urgency.max(urgency);
+        if wish.urgency == Urgency::Now {
+            self.0.staying.lock().unwrap_or_else(PoisonError::into_inner).take();
+        }
         let _ = self.0.wake.0.try_send(());
     }
 }

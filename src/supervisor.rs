@@ -124,6 +124,10 @@ impl Supervisor {
             let Some(place) = states.iter().position(|state| state.running_since.is_none()) else { return Ok(()) };
             if self.context.broker().clock().now() >= states[place].not_before {
                 if let Err(err) = self.start(states, place) {
+                    // It was given up because of that, as likely as not.
+                    if self.shutdown.is_asked() {
+                        return Ok(());
+                    }
                     let transient = err.downcast_ref::<Error>().is_some_and(Error::is_transient);
                     let late = due.is_some_and(|due| self.context.broker().clock().now() >= due);
                     if !transient || late {
@@ -149,7 +153,9 @@ impl Supervisor {
             match startable.iter().find(|place| states[**place].not_before <= now) {
                 Some(place) => {
                     if let Err(err) = self.start(states, *place) {
-                        self.take_failure(states, *place, &*err);
+                        if !self.shutdown.is_asked() {
+                            self.take_failure(states, *place, &*err);
+                        }
                     }
                 }
                 None => self.wait(states, startable.iter().map(|place| states[*place].not_before).min()),

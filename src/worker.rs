@@ -172,19 +172,17 @@ impl Worker {
                 let _ = tell_end.try_send(end);
             })
             .map_err(|err| Error::new(Fault::Step, "no thread could be started for the worker").because(err))?;
-        loop {
-            match answer.recv_timeout(LEAVE_LIMIT) {
-                Ok(Ok(())) => return Ok(Running { blueprint, shutdown, roster, ended }),
-                Ok(Err(err)) => {
-                    // The steps that ran are being stopped: the error is told when that is done.
-                    let _ = ended.recv();
-                    return Err(err);
-                }
-                // A step is at a call that takes its time; whoever leaves now does not wait for it.
-                Err(err) if err.is_timeout() && shutdown.urgency() < Urgency::Now => {}
-                Err(_) => return Ok(Running { blueprint, shutdown, roster, ended }),
-            }
+        let answer = select! {
+            recv(answer) -> answer => answer.ok(),
+            // A step is at a call that takes its time; whoever leaves now does not wait for it.
+            recv(shutdown.leaving()) -> _ => None,
+        };
+        if let Some(Err(err)) = answer {
+            // The steps that ran are being stopped: the error is told when that is done.
+            let _ = ended.recv();
+            return Err(err);
         }
+        Ok(Running { blueprint, shutdown, roster, ended })
     }
 }
 
@@ -237,15 +235,9 @@ impl Running {
 
     /// This waits until it ends, and gives the exit code that [`Worker::run`] would.
     pub fn wait(self) -> u8 {
-        let end = loop {
-            select! {
-                recv(self.ended) -> end => break end.ok(),
-                default(LEAVE_LIMIT) => {
-                    if self.shutdown.urgency() == Urgency::Now {
-                        break self.ended.recv_timeout(LEAVE_LIMIT).ok();
-                    }
-                }
-            }
+        let end = select! {
+            recv(self.ended) -> end => end.ok(),
+            recv(self.shutdown.leaving()) -> _ => self.ended.recv_timeout(LEAVE_LIMIT).ok(),
         };
         let settled = self.shutdown.urgency() != Urgency::Now && end.is_some_and(|end| end.drained && end.boot.is_ok());
         match self.shutdown.code() {

@@ -47,7 +47,8 @@ impl Step for ConnectPublisher {
             (None, _) => {}
         }
         if let Some(connection) = self.connection.take() {
-            connection.close(limit);
+            // All is confirmed by now, or comes again.
+            connection.close(stop.patience(Duration::from_secs(1)));
         }
     }
 }

@@ -31,10 +31,11 @@ fn timed_out(err: &Error, held: Option<Duration>) -> Option<Error> {
     }
     let limit = text.split_once("value used: ").and_then(|(_, rest)| rest.split_once(" ms"));
     let limit = limit.map(|(ms, _)| format!(" of {ms} ms")).unwrap_or_default();
-    let held = held.map(|held| format!("a message was held for {held:.1?}, longer than ")).unwrap_or_default();
-    let what = format!(
-        "the broker closed the channel: {held}its consumer timeout{limit} is over, and it delivers again what was unsettled"
-    );
+    let what = match held {
+        Some(held) => format!("a message was held for {held:.1?}, longer than its consumer timeout{limit}"),
+        None => format!("a message was held for longer than its consumer timeout{limit}"),
+    };
+    let what = format!("the broker closed the channel: {what}; it delivers again what was unsettled");
     Some(Error::new(err.fault(), format!("{what}; {SHORTEN}")))
 }
 
@@ -89,7 +90,11 @@ mod tests {
             Some(1860),
             "the broker closed the channel: a message was held for 1860.0s, longer than its consumer timeout of 1800000 ms",
         );
-        check(THEIRS, None, "the broker closed the channel: its consumer timeout of 1800000 ms is over");
+        check(
+            THEIRS,
+            None,
+            "the broker closed the channel: a message was held for longer than its consumer timeout of 1800000 ms; it delivers",
+        );
         check(
             "the broker closed the channel: 541 INTERNAL_ERROR",
             Some(1860),

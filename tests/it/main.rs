@@ -20,6 +20,7 @@ mod recovery;
 mod recovery_lines;
 mod retry;
 mod shutdown;
+mod shutdown_process;
 mod support;
 mod tidy;
 mod topology;

@@ -1,12 +1,10 @@
 //! The end: what runs finishes, what has not begun goes back, and the exit code says how it went.
 
 use crate::support::stage::{Stage, SOON};
-use crate::support::wait::eventually;
 use bootstep::{steps::SpawnPool, Consumer, Message, Outcome, Queue, Worker};
-use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{sync_channel, Receiver, SyncSender};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 crate::on_both!(
@@ -110,55 +108,6 @@ fn leaving_at_once_is_never_zero(stage: &Stage) {
 }
 
 #[test]
-fn five_hundred_prefetched_messages_are_handed_back_or_done_within_a_second() {
-    let stage = Stage::rabbitmq();
-    let done = Arc::new(Mutex::new(0_u32));
-    let count = done.clone();
-    let consumer = Consumer::new("bulk", move |_: String, _: &Message| {
-        *count.lock().unwrap() += 1;
-        Ok(Outcome::Ack)
-    });
-    let running = stage.start(consumer.prefetch(500));
-    stage.publish("bulk", &["x"; 2_000]);
-    eventually("it is under way", SOON, || *done.lock().unwrap() > 0);
-    assert_eq!(running.stop(), 0);
-    assert_eq!(stage.ready("bulk") + *done.lock().unwrap(), 2_000, "each is done or back, and none is both");
-}
-
-/// The example as a process, with a signal that a person or an init system would send.
-#[test]
-fn the_first_sigterm_drains_and_the_process_ends_with_zero() {
-    let (_stage, url) = Stage::rabbitmq_with_url();
-    let mut child = example(&url);
-    wait_for_line(&mut child, "connected to");
-    signal(&child, "TERM");
-    assert_eq!(child.wait().unwrap().code(), Some(0));
-}
-
-#[test]
-fn signals_work_while_the_broker_is_down() {
-    let mut child = example("amqp://127.0.0.1:1");
-    wait_for_line(&mut child, "could not connect");
-    signal(&child, "INT");
-    assert_eq!(child.wait().unwrap().code(), Some(0));
-}
-
-#[test]
-fn a_second_signal_leaves_at_once() {
-    // It takes the connection and never answers: without the second signal the worker would be at this for a minute.
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = silent.local_addr().unwrap().port();
-    let mut child = example(&format!("amqp://127.0.0.1:{port}?connection_timeout=60000"));
-    let _connection = silent.accept().unwrap();
-    signal(&child, "TERM");
-    wait_for_line(&mut child, "once more leaves at once");
-    assert!(child.try_wait().unwrap().is_none(), "the first waits for what is under way");
-    signal(&child, "TERM");
-    eventually("the process is gone", SOON, || child.try_wait().unwrap().is_some());
-    assert_eq!(child.wait().unwrap().code(), Some(i32::from(bootstep::EXIT_NOT_DRAINED)));
-}
-
-#[test]
 fn a_wrong_url_and_a_wrong_password_are_told_without_the_password() {
     let (_stage, url) = Stage::rabbitmq_with_url();
     let refused = url.replace("guest:guest", "guest:s3cret");
@@ -176,28 +125,4 @@ fn command(url: &str) -> Command {
     let mut command = Command::new(crate::examples::built("custom_consumer"));
     command.env("AMQP_URL", url).env("RUST_LOG", "info").stdout(Stdio::piped()).stderr(Stdio::piped());
     command
-}
-
-fn example(url: &str) -> std::process::Child {
-    command(url).spawn().unwrap()
-}
-
-/// Reads the log until a line tells of this, and goes on reading, so that the process never waits for us.
-#[track_caller]
-fn wait_for_line(child: &mut std::process::Child, wanted: &'static str) {
-    let (tell, told) = sync_channel(1);
-    let log = BufReader::new(child.stderr.take().unwrap());
-    std::thread::spawn(move || {
-        for line in log.lines().map_while(Result::ok) {
-            if line.contains(wanted) {
-                let _ = tell.try_send(());
-            }
-        }
-    });
-    told.recv_timeout(SOON).expect("the log tells of it");
-}
-
-fn signal(child: &std::process::Child, name: &str) {
-    let sent = Command::new("kill").arg(format!("-{name}")).arg(child.id().to_string()).status().unwrap();
-    assert!(sent.success());
 }

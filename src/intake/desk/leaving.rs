@@ -45,9 +45,10 @@ impl Desk<'_> {
             Control::Leave => Err(Ended::Told),
             Control::Drain { due } => {
                 self.draining = Some(due);
-                source.cancel().map_err(|err| self.ended_by(source, err))?;
+                let cancelled = source.cancel();
                 self.hand_back_all();
-                Ok(())
+                // What was handed back goes by itself where the broker is gone or hangs.
+                cancelled.map_err(|err| self.ended_by(source, err))
             }
         }
     }

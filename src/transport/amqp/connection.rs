@@ -39,7 +39,10 @@ struct Inner {
 impl AmqpConnection {
     /// Connects to one of the hosts; `name` is what an operator sees among the connection's client properties.
     pub fn open_any(addresses: &Addresses, name: &str, is_wanted: impl Fn() -> bool) -> Result<Self, Error> {
-        dial::any(addresses, is_wanted, |address| AmqpConnection::open(address, name))
+        dial::any(addresses, &is_wanted, |address| {
+            let (address, name) = (address.clone(), name.to_owned());
+            dial::while_wanted(&is_wanted, move || AmqpConnection::open(&address, &name))
+        })
     }
 
     fn open(address: &Address, name: &str) -> Result<Self, Error> {

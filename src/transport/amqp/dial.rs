@@ -8,11 +8,14 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+/// How often somebody who connects asks whether that is still wanted.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
 /// Opens one of the hosts. Their order is another each time, so that a fleet of workers spreads over a cluster, and so that
 /// a host which is back is used again.
 pub(super) fn any<T>(
     addresses: &Addresses,
-    is_wanted: impl Fn() -> bool,
+    is_wanted: &impl Fn() -> bool,
     mut open: impl FnMut(&Address) -> Result<T, Error>,
 ) -> Result<T, Error> {
     let mut order: Vec<&Address> = addresses.hosts().iter().collect();
@@ -21,7 +24,7 @@ pub(super) fn any<T>(
     for address in order {
         // Before a further one only: of the last, the cause is told.
         if !failures.is_empty() && !is_wanted() {
-            return Err(Error::new(Fault::Unreachable, "connecting was given up, as nobody wants it any more"));
+            return Err(given_up());
         }
         match open(address) {
             Ok(opened) => {
@@ -32,6 +35,32 @@ pub(super) fn any<T>(
         }
     }
     Err(together(failures))
+}
+
+/// Opens on a thread of its own, which is left behind when the connection is not wanted any more: a host that is silent, or a
+/// name service, must not hold up the end of a worker.
+pub(super) fn while_wanted<T: Send + 'static>(
+    is_wanted: &impl Fn() -> bool,
+    open: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let (answer, answered) = crossbeam_channel::bounded(1);
+    let opening = std::thread::Builder::new().name("bootstep-connect".into()).spawn(move || {
+        // If nobody waits any more, what was opened is closed again.
+        let _ = answer.try_send(open());
+    });
+    opening.map_err(|err| Error::new(Fault::Unreachable, "no thread could be started to connect").because(err))?;
+    loop {
+        match answered.recv_timeout(LOOK_AGAIN) {
+            Ok(opened) => return opened,
+            Err(err) if err.is_timeout() && is_wanted() => {}
+            Err(err) if err.is_timeout() => return Err(given_up()),
+            Err(_) => return Err(Error::new(Fault::Unreachable, "connecting panicked; please report this")),
+        }
+    }
+}
+
+fn given_up() -> Error {
+    Error::new(Fault::Unreachable, "connecting was given up, as nobody wants it any more")
 }
 
 /// Says once of each host that is gone that it is, until it has been used again: connections are many, a host goes once.
@@ -109,17 +138,13 @@ mod tests {
         let mut orders = BTreeSet::new();
         for _ in 0..200 {
             let mut tried = Vec::new();
-            let opened = any(
-                &three(),
-                || true,
-                |address| {
-                    tried.push(address.place());
-                    match address.host.as_str() {
-                        "b" => Ok(address.place()),
-                        _ => Err(Error::new(Fault::Unreachable, "away")),
-                    }
-                },
-            );
+            let opened = any(&three(), &|| true, |address| {
+                tried.push(address.place());
+                match address.host.as_str() {
+                    "b" => Ok(address.place()),
+                    _ => Err(Error::new(Fault::Unreachable, "away")),
+                }
+            });
             assert_eq!(opened.expect("one of them opens"), "b:1");
             assert_eq!(tried.pop().as_deref(), Some("b:1"));
             orders.insert(tried);
@@ -130,11 +155,9 @@ mod tests {
 
     #[test]
     fn all_that_failed_are_named_with_their_causes() {
-        let err = any(
-            &three(),
-            || true,
-            |address| -> Result<(), _> { Err(Error::new(Fault::AccessRefused, format!("no {}", address.host))) },
-        );
+        let err = any(&three(), &|| true, |address| -> Result<(), _> {
+            Err(Error::new(Fault::AccessRefused, format!("no {}", address.host)))
+        });
         let text = err.expect_err("all of them fail").to_string();
         assert!(text.starts_with("none of the 3 hosts could be used: "), "{text}");
         for cause in ["a:5672: no a", "b:1: no b", "[::1]:5672: no ::1"] {
@@ -145,19 +168,15 @@ mod tests {
     #[test]
     fn no_further_host_is_tried_once_it_is_not_wanted() {
         let tried = std::cell::Cell::new(0);
-        let opened = any(
-            &three(),
-            || tried.get() < 2,
-            |_| -> Result<(), _> {
-                tried.set(tried.get() + 1);
-                Err(Error::new(Fault::Timeout, "silent"))
-            },
-        );
+        let opened = any(&three(), &|| tried.get() < 2, |_| -> Result<(), _> {
+            tried.set(tried.get() + 1);
+            Err(Error::new(Fault::Timeout, "silent"))
+        });
         let err = opened.expect_err("nobody answers");
         assert_eq!((tried.get(), err.fault()), (2, Fault::Unreachable));
 
         let alone = Addresses::parse("amqp://a").expect("this is a good URL");
-        let opened = any(&alone, || false, |_| -> Result<(), _> { Err(Error::new(Fault::Timeout, "silent")) });
+        let opened = any(&alone, &|| false, |_| -> Result<(), _> { Err(Error::new(Fault::Timeout, "silent")) });
         assert_eq!(opened.expect_err("nobody answers").to_string(), "silent");
     }
 
@@ -170,5 +189,14 @@ mod tests {
         assert_eq!(with(&[Fault::AccessRefused, Fault::Timeout, Fault::Unreachable]), Fault::Timeout);
         assert_eq!(with(&[Fault::AccessRefused, Fault::Config]), Fault::AccessRefused);
         assert_eq!(with(&[Fault::Config]), Fault::Config);
+    }
+
+    #[test]
+    fn an_attempt_that_is_not_wanted_any_more_is_left_behind() {
+        let (let_go, gate) = crossbeam_channel::bounded::<()>(0);
+        let opened = while_wanted(&|| false, move || Ok(gate.recv().is_ok()));
+        assert!(opened.expect_err("it hangs").to_string().contains("given up"));
+        drop(let_go);
+        assert!(while_wanted(&|| false, || Ok(7)).is_ok_and(|opened| opened == 7), "what is there at once is taken");
     }
 }

@@ -10,6 +10,10 @@ use crate::transport::{Outlet, PublishVisit, Taken};
 use amiquip::{Channel, Confirm, ConfirmPayload, ConnectionBlockedNotification, Publish, Return};
 use crossbeam_channel::Receiver;
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+/// What was to be confirmed is by then, or has been given up: this is courtesy.
+const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 pub(super) fn publish<V: PublishVisit>(connection: &AmqpConnection, channel: Channel, visit: V) -> Result<V::Output, Error> {
     let deadline = connection.deadline_for_channel();
@@ -30,7 +34,7 @@ pub(super) fn publish<V: PublishVisit>(connection: &AmqpConnection, channel: Cha
         blocked: None,
     };
     let output = visit.visit(&mut outlet);
-    let _ = deadline.within(CALL_LIMIT, || channel.close());
+    let _ = deadline.within(CLOSE_LIMIT, || channel.close());
     Ok(output)
 }
 

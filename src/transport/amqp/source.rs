@@ -10,7 +10,10 @@ use amiquip::{Channel, Consumer, ConsumerMessage, ConsumerOptions};
 use crossbeam_channel::Receiver;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// A broker that has not answered a cancel by then hangs, and who ends does not wait for it: what is unsettled comes again.
+const CANCEL_LIMIT: Duration = Duration::from_millis(1500);
 
 pub(super) fn consume<V: ConsumeVisit>(
     connection: &AmqpConnection,
@@ -149,7 +152,7 @@ impl Source for AmqpSource<'_> {
     }
 
     fn cancel(&mut self) -> Result<(), Error> {
-        let cancelled = self.deadline.within(CALL_LIMIT, || self.consumer.cancel());
+        let cancelled = self.deadline.within(CANCEL_LIMIT, || self.consumer.cancel());
         cancelled.map_err(|err| fault::calling(&err, "cancel the consumer", self.deadline.has_passed()))
     }
 

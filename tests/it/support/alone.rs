@@ -18,8 +18,7 @@ static LINES: Lines = Lines(Mutex::new(Vec::new()));
 #[track_caller]
 pub fn alone(name: &str, case: impl FnOnce(&Lines)) {
     if std::env::var_os(ALONE).is_some() {
-        log::set_logger(&LINES).expect("nobody else logs in this process");
-        log::set_max_level(LevelFilter::Info);
+        log_here();
         return case(&LINES);
     }
     // Without the crate's own name, which the test runner leaves out.
@@ -28,6 +27,12 @@ pub fn alone(name: &str, case: impl FnOnce(&Lines)) {
     let output = Command::new(tests).args([name, "--exact", "--nocapture"]).env(ALONE, "1").output().expect("it can run again");
     let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
     assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
+
+/// From now on this process keeps what is logged, and prints it to standard error.
+pub fn log_here() {
+    log::set_logger(&LINES).expect("nobody else logs in this process");
+    log::set_max_level(LevelFilter::Info);
 }
 
 impl Lines {

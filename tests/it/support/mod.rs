@@ -9,6 +9,7 @@ mod installation;
 mod management;
 pub mod node;
 mod ports;
+pub mod process;
 pub mod raw;
 mod reaper;
 mod smoke;
