@@ -128,7 +128,8 @@ fn a_broker_that_falls_silent_is_one_line(lines: &Lines) {
     scene.node.thaw();
     lines.first("step `connect` runs again");
     scene.comes_back();
-    check(lines, &[&["step `connect", "silent for two heartbeats; the broker or the network between hangs: see to both"]]);
+    // Whichever of the two connections notices first says so.
+    check(lines, &[&["WARN step `connect", "silent for two heartbeats; the broker or the network between hangs: see to both"]]);
     assert_eq!(scene.running.stop(), 0);
 }
 
@@ -167,7 +168,8 @@ fn an_operator_who_closes_all_connections_is_one_line(lines: &Lines) {
     lines.first("step `connect` runs again");
     scene.comes_back();
     lines.first("step `connect-publisher` runs again");
-    check(lines, &[&["step `connect` failed:", "CONNECTION_FORCED - maintenance; an operator closed it, or"]]);
+    // Whichever of the two the operator comes to first.
+    check(lines, &[&["WARN step `connect", "CONNECTION_FORCED - maintenance; an operator closed it, or"]]);
     assert_eq!(scene.running.stop(), 0);
 }
 
