@@ -1,7 +1,7 @@
 //! The kill switch: while nearly everything fails, nothing is handled; one message tells when to go on.
 
 use crate::support::stage::Stage;
-use bootstep::{Clock, Consumer, KillSwitch, Message, Outcome, RetryPolicy};
+use bootstep::{headers, Clock, Consumer, KillSwitch, Message, Outcome, Publication, Queue, RetryPolicy};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,8 @@ crate::on_both!(
     while_it_is_open_nothing_is_consumed_and_what_is_kept_goes_back_in_the_end,
     a_handler_that_runs_long_does_not_hold_up_the_probe,
     a_shutdown_does_not_wait_for_it,
+    what_has_to_be_handled_alone_is_a_probe_too,
+    what_is_handled_alone_may_trip_it,
 );
 
 const PAUSE: Duration = Duration::from_millis(400);
@@ -109,4 +111,34 @@ fn a_shutdown_does_not_wait_for_it(stage: &Stage) {
     let begun = called.lock().unwrap().len() as u32;
     assert_eq!((stage.ready("jobs"), stage.ready("jobs.archive")), (20 - begun, begun));
     assert!(begun < 4, "{begun}");
+}
+
+/// A message that came again once, as a worker says that counts.
+fn suspect() -> Publication {
+    let mut suspect = Publication::new("", "jobs", "suspect").mandatory();
+    suspect.properties = suspect.properties.header(headers::REDELIVERIES, 1);
+    suspect
+}
+
+fn what_has_to_be_handled_alone_is_a_probe_too(stage: &Stage) {
+    let (consumer, called) = failing("jobs", 2, stage.broker.clock());
+    let consumer = consumer.prefetch(10).poison_after(3).kill_switch(KillSwitch::at(1.0).over(2).pause(PAUSE));
+    let running = stage.start(consumer);
+    stage.publish("jobs", &["x"; 2]);
+    stage.until("it has tripped", || stage.ready("jobs.archive") == 2);
+    stage.send(&[suspect()]).unwrap();
+    stage.publish("jobs", &["x"; 3]);
+    stage.until("all are handled", || called.lock().unwrap().len() == 6);
+    assert_eq!(running.stop(), 0);
+}
+
+fn what_is_handled_alone_may_trip_it(stage: &Stage) {
+    let (consumer, called) = failing("jobs", 3, stage.broker.clock());
+    let consumer = consumer.prefetch(10).poison_after(3).kill_switch(KillSwitch::at(1.0).over(2).pause(PAUSE));
+    stage.connection.declare_queue(&Queue::new("jobs")).unwrap();
+    stage.send(&[suspect(), suspect(), suspect(), suspect()]).unwrap();
+    stage.publish("jobs", &["x"; 3]);
+    let running = stage.start(consumer);
+    stage.until("all are handled", || called.lock().unwrap().len() == 7);
+    assert_eq!(running.stop(), 0);
 }

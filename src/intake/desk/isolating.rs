@@ -51,7 +51,8 @@ impl Desk<'_> {
         }
         self.apply(Event::FlushAll);
         let is_alone = self.cancelled && self.backlog.is_empty() && self.waiting.is_empty() && self.ledger.unsettled() == left;
-        match is_alone && self.may_begin() == MayBegin::All {
+        // While a kill switch probes, the next of them is its probe: nothing else could be, because nothing else is consumed.
+        match is_alone && self.may_begin() != MayBegin::None {
             true => self.go_on(source),
             false => Ok(()),
         }
@@ -60,7 +61,7 @@ impl Desk<'_> {
     fn go_on<S: Source>(&mut self, source: &mut S) -> Result<(), Ended> {
         let Some(delivery) = self.suspects.next() else {
             self.suspects.is_under_way = false;
-            return self.consume_again(source, self.thread.subscription.prefetch);
+            return self.consume_again(source);
         };
         // An answered call after the acks: they have arrived, and will not be lost with the process.
         self.settle(source)?;

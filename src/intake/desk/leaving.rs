@@ -59,7 +59,7 @@ impl Desk<'_> {
         for delivery in backlog.into_iter().chain(waiting).chain(self.suspects.take_all()) {
             self.hand_back(delivery.tag);
         }
-        for delivery in self.batches.revoke() {
+        for delivery in self.take_back() {
             self.hand_back(delivery.tag);
         }
     }

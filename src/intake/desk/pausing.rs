@@ -5,6 +5,7 @@ use crate::handler::Decision;
 use crate::intake::publishing::Obstacle;
 use crate::intake::Ended;
 use crate::kill_switch::Position;
+use crate::message::Delivery;
 use crate::tally::ConsumerState;
 use crate::transport::Source;
 
@@ -116,13 +117,13 @@ impl Desk<'_> {
             }
             // What was kept is tried first; when there is none, the broker is asked for one.
             Position::Probing if is_tripped => self.stop_consuming(source),
-            Position::Probing if self.has_nothing_to_begin() && self.cancelled => self.consume_again(source, 1),
+            Position::Probing if self.probing.is_none() && self.has_nothing_to_begin() && self.cancelled => {
+                self.consume_again(source)
+            }
             Position::Closed if self.prefetch < self.thread.subscription.prefetch && !self.cancelled => {
                 self.stop_consuming(source)
             }
-            Position::Closed if self.has_nothing_to_begin() && self.cancelled => {
-                self.consume_again(source, self.thread.subscription.prefetch)
-            }
+            Position::Closed if self.has_nothing_to_begin() && self.cancelled => self.consume_again(source),
             Position::Probing | Position::Closed => Ok(()),
         }
     }
@@ -145,21 +146,37 @@ impl Desk<'_> {
     }
 
     fn has_nothing_to_begin(&self) -> bool {
-        !self.suspects.is_under_way() && self.backlog.is_empty() && self.waiting.is_empty() && self.probing.is_none()
+        !self.suspects.is_under_way() && self.backlog.is_empty() && self.waiting.is_empty()
+    }
+
+    /// How many messages the broker may hand over at once: while the kill switch probes, one.
+    fn prefetch_now(&mut self) -> u16 {
+        match self.position() {
+            None | Some(Position::Closed) => self.thread.subscription.prefetch,
+            Some(Position::Probing | Position::Open { .. }) => 1,
+        }
     }
 
     /// What no handler has begun comes back from the pool, in its order.
     fn take_back_all(&mut self) {
-        for delivery in self.batches.revoke().into_iter().rev() {
+        for delivery in self.take_back().into_iter().rev() {
             self.backlog.push_front(delivery);
         }
+    }
+
+    /// What no handler has begun. If the probe is among it, there is none any more: nobody would ever tell of its end.
+    pub(super) fn take_back(&mut self) -> Vec<Delivery> {
+        let deliveries = self.batches.revoke();
+        self.probing = self.probing.filter(|probing| deliveries.iter().all(|delivery| delivery.tag != *probing));
+        deliveries
     }
 
     pub(super) fn stop_consuming<S: Source>(&mut self, source: &mut S) -> Result<(), Ended> {
         source.cancel().map_err(|err| self.ended_by(source, err))
     }
 
-    pub(super) fn consume_again<S: Source>(&mut self, source: &mut S, prefetch: u16) -> Result<(), Ended> {
+    pub(super) fn consume_again<S: Source>(&mut self, source: &mut S) -> Result<(), Ended> {
+        let prefetch = self.prefetch_now();
         source.resume(prefetch).map_err(|err| self.ended_by(source, err))?;
         (self.cancelled, self.prefetch) = (false, prefetch);
         Ok(())
