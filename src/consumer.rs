@@ -203,7 +203,9 @@ impl Consumer {
     ///
     /// On any other queue it is off by default, because there the worker has to count: what comes again is first published to the
     /// end of its queue with its count in a header ([`headers::REDELIVERIES`](crate::headers::REDELIVERIES)), confirmed and acked,
-    /// and handled when its turn has come. So it loses its place.
+    /// and handled when its turn has come. So it loses its place; where the queue is full and refuses it, it is handled alone at once,
+    /// without being counted. Whatever is handed back comes again too, and is counted like the rest: by a shutdown, an
+    /// [`Outcome::Requeue`](crate::Outcome::Requeue), a kill switch that was open for long.
     pub fn poison_after(mut self, deliveries: u32) -> Self {
         self.poison_after = Some(deliveries.max(1));
         self

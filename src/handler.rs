@@ -114,19 +114,28 @@ pub(crate) enum Decision {
 pub(crate) struct Plan {
     pub publications: Vec<Publication>,
     pub verdict: Verdict,
-    /// What to do if a publication is refused for good: the message itself must not be lost, so it is kept and tried again;
-    /// a message that the handler published may be wrong for ever, so that is a failed attempt.
-    pub published_by_handler: bool,
+    pub if_refused: IfRefused,
     pub halt: Option<(u8, String)>,
     /// Whether the attempt failed: an error, a panic, or the handler's word that it is to be tried again or given up.
     pub has_failed: bool,
+}
+
+/// What to do if a publication is refused for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IfRefused {
+    /// The message itself must not be lost, so it is kept and its copy tried again.
+    TryAgain,
+    /// What the handler published may be wrong for ever, so that is a failed attempt.
+    FailAttempt,
+    /// It came again so often and cannot go to the end of its queue: that is full, and only handling makes room there.
+    HandleAlone { times: u32 },
 }
 
 impl Plan {
     /// A message leaves its queue when its copy is safe elsewhere.
     fn moving(copy: Publication) -> Self {
         let publications = vec![copy];
-        Plan { publications, verdict: Verdict::Ack, published_by_handler: false, halt: None, has_failed: false }
+        Plan { publications, verdict: Verdict::Ack, if_refused: IfRefused::TryAgain, halt: None, has_failed: false }
     }
 }
 
@@ -206,7 +215,8 @@ impl Performance {
     /// A message that came again so often goes to the end of its queue, where it is a new one.
     pub fn to_the_end(&self, message: &Message, times: u32) -> Decision {
         log::info!("`{}`: a message came again ({times}); it is counted, and goes to the end of the queue", message.queue());
-        Decision::Other(Box::new(Plan::moving(self.layout.to_the_end(message, times))))
+        let if_refused = IfRefused::HandleAlone { times };
+        Decision::Other(Box::new(Plan { if_refused, ..Plan::moving(self.layout.to_the_end(message, times)) }))
     }
 
     /// Turns an outcome into what is published and how the message leaves.
@@ -225,7 +235,7 @@ impl Performance {
             Decision::Other(Box::new(Plan {
                 publications,
                 verdict,
-                published_by_handler: false,
+                if_refused: IfRefused::TryAgain,
                 halt: None,
                 has_failed: false,
             }))
@@ -237,7 +247,7 @@ impl Performance {
             Outcome::Ack => Decision::Other(Box::new(Plan {
                 publications: published,
                 verdict: Verdict::Ack,
-                published_by_handler: true,
+                if_refused: IfRefused::FailAttempt,
                 halt: None,
                 has_failed: false,
             })),
@@ -273,7 +283,7 @@ impl Performance {
             Outcome::Halt { code, reason, requeue } => Decision::Other(Box::new(Plan {
                 publications: if requeue { Vec::new() } else { published },
                 verdict: if requeue { Verdict::Requeue } else { Verdict::Ack },
-                published_by_handler: true,
+                if_refused: IfRefused::FailAttempt,
                 halt: Some((code, reason)),
                 has_failed: false,
             })),

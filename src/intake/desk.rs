@@ -11,9 +11,9 @@ use super::acks::{self, Acks};
 use super::batches::{Batches, HandedOut, OVERDUE};
 use super::ending::explained;
 use super::held::Held;
-use super::publishing::{Obstacle, Publishing};
+use super::publishing::{Obstacle, Publishing, Refused};
 use super::{Control, Ended, Thread};
-use crate::handler::Decision;
+use crate::handler::{Decision, IfRefused};
 use crate::ledger::{Command, Ledger, Ticket, Verdict};
 use crate::message::Delivery;
 use crate::outcome::Outcome;
@@ -204,15 +204,23 @@ impl<'a> Desk<'a> {
         let any = !events.is_empty();
         self.thread.filling.hear(&events);
         events.into_iter().for_each(|event| self.apply(event));
-        for (delivery, reason) in again {
-            // The handler published what the broker does not take: that is a failed attempt.
-            let message = self.thread.performance.message(&delivery, &self.queue);
-            self.thread.tally.acked.take_one_back();
-            self.thread.tally.failed.add_one();
-            let decision = self.thread.performance.decide(&message, Outcome::retry(reason));
-            self.take_decision(&delivery, decision);
+        for Refused { delivery, reason, then } in again {
+            match then {
+                IfRefused::HandleAlone { times } => self.handle_alone(times, delivery, &reason),
+                _ => self.fail_again(&delivery, &reason),
+            }
         }
         any
+    }
+
+    /// The handler published what the broker does not take: that is a failed attempt.
+    fn fail_again(&mut self, delivery: &Delivery, reason: &str) {
+        let message = self.thread.performance.message(delivery, &self.queue);
+        self.thread.tally.acked.take_one_back();
+        self.thread.tally.failed.add_one();
+        let reason = format!("what the handler published was not taken: {reason}");
+        let decision = self.thread.performance.decide(&message, Outcome::retry(reason));
+        self.take_decision(delivery, decision);
     }
 
     /// Has handlers begin with what may be begun; says whether that took its time on this thread.

@@ -2,7 +2,7 @@
 
 use super::Surroundings;
 use crate::clock::Clock;
-use crate::handler::Plan;
+use crate::handler::{IfRefused, Plan};
 use crate::ledger::{Event, Ticket};
 use crate::message::{Delivery, Publication};
 use crate::publisher::{Answer, Published, Publisher, Request};
@@ -51,12 +51,19 @@ pub(super) enum Obstacle {
     Unanswered,
 }
 
+/// A message whose publications were not all taken, and that does not wait until they are.
+pub(super) struct Refused {
+    pub delivery: Delivery,
+    pub reason: String,
+    pub then: IfRefused,
+}
+
 struct Move {
     publications: Vec<Arc<Publication>>,
     delivery: Delivery,
     unanswered: usize,
     refusal: Option<String>,
-    published_by_handler: bool,
+    if_refused: IfRefused,
     was_refused: bool,
     note: Arc<Note>,
 }
@@ -97,8 +104,8 @@ impl Publishing {
         self.unsent.extend((0..publications.len()).map(|part| (ticket, part)));
         let delivery = delivery.clone();
         let unanswered = publications.len();
-        let published_by_handler = plan.published_by_handler;
-        let of = Move { publications, delivery, unanswered, refusal: None, published_by_handler, was_refused: false, note };
+        let if_refused = plan.if_refused;
+        let of = Move { publications, delivery, unanswered, refusal: None, if_refused, was_refused: false, note };
         self.moves.insert(ticket.tag, of);
     }
 
@@ -130,8 +137,8 @@ impl Publishing {
         self.kept.push(published);
     }
 
-    /// What the answers mean for the ledger, and which messages their handlers must answer for again.
-    pub fn answers(&mut self) -> (Vec<Event>, Vec<(Delivery, String)>) {
+    /// What the answers mean for the ledger, and which messages are to be decided about again.
+    pub fn answers(&mut self) -> (Vec<Event>, Vec<Refused>) {
         let (mut events, mut again) = (Vec::new(), Vec::new());
         let mut kept = std::mem::take(&mut self.kept);
         kept.extend(self.answers.try_iter());
@@ -151,7 +158,7 @@ impl Publishing {
                     }
                     events.push(Event::Confirmed { ticket });
                 }
-                Answer::Refused(reason) if of.published_by_handler => {
+                Answer::Refused(reason) if of.if_refused != IfRefused::TryAgain => {
                     of.unanswered -= 1;
                     of.refusal = Some(reason);
                 }
@@ -174,7 +181,7 @@ impl Publishing {
                     None => done.note.settled(),
                     Some(reason) => {
                         events.push(Event::Refused { ticket });
-                        again.push((done.delivery, format!("what the handler published was not taken: {reason}")));
+                        again.push(Refused { delivery: done.delivery, reason, then: done.if_refused });
                     }
                 }
             }

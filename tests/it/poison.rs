@@ -108,3 +108,29 @@ fn what_shared_the_prefetch_with_it_keeps_all_its_attempts_and_properties() {
     assert_eq!(archived.header(headers::EXPIRATION), Some(&"3600000".into()), "its expiration went with it");
     assert_eq!(running.stop(), 0);
 }
+
+#[test]
+fn where_its_queue_is_full_it_is_handled_alone_at_once() {
+    let memory = MemoryBroker::new();
+    let full = Queue::new("jobs").max_length(2).overflow("reject-publish");
+    memory.declare_queue(&full).unwrap();
+    let publish = |body: &str| memory.publish(Publication::new("", "jobs", body)).unwrap();
+    publish("x");
+    publish("x");
+    let connection = Broker::from(&memory).connect("test").unwrap();
+    connection
+        .consume("jobs", 2, |inbox| {
+            drop(inbox.next(SOON));
+            drop(inbox.next(SOON));
+            // While both are out there is room for others.
+            publish("y");
+            publish("y");
+        })
+        .unwrap();
+    let mut worker = Worker::new(Broker::from(&memory));
+    worker.steps.add(Consumer::new(full, |_: String, _: &Message| Ok(Outcome::Ack)).prefetch(1).poison_after(3));
+    let running = worker.start().unwrap();
+    memory.drain(SOON).unwrap();
+    assert_eq!(running.consumers()[0].acked, 4);
+    assert_eq!(running.stop(), 0);
+}

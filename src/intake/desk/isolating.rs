@@ -39,6 +39,18 @@ impl Suspects {
 }
 
 impl Desk<'_> {
+    /// What should have gone to the end of its queue and was not taken there. Waiting for room would be waiting for ourselves.
+    pub(super) fn handle_alone(&mut self, times: u32, delivery: Delivery, reason: &str) {
+        if self.draining.is_some() {
+            return self.hand_back(delivery.tag);
+        }
+        log::warn!(
+            "`{0}`: `{0}` takes no message at its end ({reason}); what came again ({times}) is handled alone at once",
+            self.queue
+        );
+        self.suspects.add(times, delivery);
+    }
+
     /// Sees to it that nothing else is unsettled, then has the suspects handled one by one, then consumes again.
     pub(super) fn isolate<S: Source>(&mut self, source: &mut S) -> Result<(), Ended> {
         let left = self.suspects.deliveries.len();

@@ -1,7 +1,7 @@
 //! When no handler begins: while what was given up on finds no place, and while the kill switch is open.
 
 use super::Desk;
-use crate::handler::Decision;
+use crate::handler::{Decision, IfRefused};
 use crate::intake::publishing::Obstacle;
 use crate::intake::Ended;
 use crate::kill_switch::Position;
@@ -73,7 +73,7 @@ impl Desk<'_> {
         let has_failed = match decision {
             Decision::Ack => false,
             Decision::Other(plan) if plan.has_failed => true,
-            Decision::Other(plan) if plan.published_by_handler => false,
+            Decision::Other(plan) if plan.if_refused == IfRefused::FailAttempt => false,
             // Rejected or handed back: that says nothing of what the handler stands on.
             Decision::Other(_) => return,
         };
