@@ -317,6 +317,7 @@ impl Consumer {
             Error::new(Fault::Config, format!("the consumer of `{queue}` with `RetryLayout::{layout:?}`: {what}"))
         };
         self.retry_layout.check(&self.queue, &self.retry, &self.archive).map_err(wrong)?;
+        self.check_that_it_stays()?;
         match self.queue.name.as_str() {
             "" => Err(Error::new(
                 Fault::Config,
@@ -326,6 +327,34 @@ impl Consumer {
             name if name.len() > 230 => {
                 Err(Error::new(Fault::Config, format!("the queue name `{name}` is longer than 230 bytes")))
             }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Consumer {
+    /// A kill switch, and what is handled alone, cancel the consumer for a while: a queue that goes meanwhile takes its messages
+    /// along.
+    fn check_that_it_stays(&self) -> Result<(), Error> {
+        let name = &self.queue.name;
+        let wrong = |what| Err(Error::new(Fault::Config, what));
+        let who = match (&self.kill_switch, self.poison_after) {
+            (Some(_), _) => "a kill switch",
+            (None, Some(_)) => "`poison_after`",
+            (None, None) => return Ok(()),
+        };
+        if self.queue.auto_delete {
+            return wrong(format!(
+                "the queue `{name}` goes with its last consumer, and with it all its messages, and {who} stops consuming for a \
+                 while; leave one of the two out"
+            ));
+        }
+        let expires = self.queue.arguments.get("x-expires").and_then(Value::as_i64).and_then(|ms| u64::try_from(ms).ok());
+        match (expires.map(Duration::from_millis), self.kill_switch.as_ref().map(KillSwitch::longest_pause)) {
+            (Some(expires), Some(longest)) if expires <= longest => wrong(format!(
+                "the queue `{name}` goes after {expires:?} without a consumer, and with it all its messages, and its kill switch \
+                 may pause for {longest:?}; let the one be longer, or the other shorter"
+            )),
             _ => Ok(()),
         }
     }

@@ -14,7 +14,8 @@ const LONGEST_PAUSE: u32 = 10;
 /// An attempt fails by an `Err`, a panic, [`Outcome::Retry`](crate::Outcome::Retry) or [`Outcome::Archive`](crate::Outcome::Archive);
 /// it succeeds by [`Outcome::Ack`](crate::Outcome::Ack). Anything else, and what cannot be decoded, says nothing about it.
 ///
-/// While it pauses, it consumes nothing. What it was given and has not begun it keeps for [`hold`](KillSwitch::hold), because
+/// While it pauses, it consumes nothing; so a queue that goes when nobody consumes (`auto_delete`, or `expires` within the longest
+/// pause) is refused at boot. What it was given and has not begun it keeps for [`hold`](KillSwitch::hold), because
 /// handing back costs a message one of its deliveries on a quorum queue up to RabbitMQ 4.2
 /// (<https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling>).
 ///
@@ -60,6 +61,11 @@ impl KillSwitch {
     pub fn hold(mut self, hold: Duration) -> Self {
         self.hold = hold;
         self
+    }
+
+    /// However many probes fail.
+    pub(crate) fn longest_pause(&self) -> Duration {
+        self.pause.saturating_mul(LONGEST_PAUSE)
     }
 }
 
@@ -152,7 +158,7 @@ impl Switch {
     fn open(&mut self, now: Instant) -> Duration {
         let pause = self.next_pause;
         self.position = Position::Open { since: now, until: later(now, pause) };
-        self.next_pause = pause.saturating_mul(2).min(self.settings.pause.saturating_mul(LONGEST_PAUSE));
+        self.next_pause = pause.saturating_mul(2).min(self.settings.longest_pause());
         self.latest.clear();
         pause
     }

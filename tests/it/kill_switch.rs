@@ -1,7 +1,7 @@
 //! The kill switch: while nearly everything fails, nothing is handled; one message tells when to go on.
 
 use crate::support::stage::Stage;
-use bootstep::{headers, Clock, Consumer, KillSwitch, Message, Outcome, Publication, Queue, RetryPolicy};
+use bootstep::{headers, Clock, Consumer, KillSwitch, Message, Outcome, Publication, Queue, RetryPolicy, Worker};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -141,4 +141,25 @@ fn what_is_handled_alone_may_trip_it(stage: &Stage) {
     let running = stage.start(consumer);
     stage.until("all are handled", || called.lock().unwrap().len() == 7);
     assert_eq!(running.stop(), 0);
+}
+
+#[test]
+fn a_queue_that_would_go_for_want_of_a_consumer_is_no_queue_for_it() {
+    #[track_caller]
+    fn refused(change: impl Fn(Consumer) -> Consumer, queue: Queue) -> String {
+        let stage = Stage::memory();
+        let consumer = Consumer::new(queue, |_: String, _: &Message| Ok(Outcome::Ack));
+        let mut worker = Worker::new(stage.broker.clone());
+        worker.steps.add(change(consumer));
+        worker.start().err().map(|err| err.to_string()).unwrap_or_default()
+    }
+    let switched = |consumer: Consumer| consumer.kill_switch(KillSwitch::at(1.0).pause(PAUSE));
+    let told = refused(switched, Queue::new("jobs").auto_delete());
+    assert!(told.contains("`jobs` goes with its last consumer") && told.contains("kill switch"), "{told}");
+    let told = refused(|consumer| consumer.poison_after(3), Queue::new("jobs").auto_delete());
+    assert!(told.contains("`poison_after`"), "{told}");
+    let told = refused(switched, Queue::new("jobs").expires(10 * PAUSE));
+    assert!(told.contains("`jobs` goes after 4s without a consumer"), "{told}");
+    assert_eq!(refused(switched, Queue::new("jobs").expires(HOUR)), "");
+    assert_eq!(refused(|consumer| consumer, Queue::new("jobs").auto_delete()), "");
 }
