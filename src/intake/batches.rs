@@ -64,8 +64,10 @@ pub(super) struct Out {
 impl Batches {
     pub fn new(thread: &Thread, queue: Arc<str>) -> Self {
         let prefetch = usize::from(thread.subscription.prefetch);
-        // Every batch holds at least one delivery, and the prefetch bounds those; twice, for batches that were taken back.
-        let (done, finished) = crossbeam_channel::bounded(2 * prefetch);
+        // Nobody would hear of the end of a batch that has no room here. Every batch holds at least one delivery, and the prefetch
+        // bounds those that are handed out between two looks at this; before that, each that was out had a thread. Twice, for
+        // batches that were taken back: a kill switch takes in another prefetch while handlers still run.
+        let (done, finished) = crossbeam_channel::bounded(2 * (prefetch + thread.around.pool.threads()));
         Batches {
             out: Vec::new(),
             last_id: 0,
