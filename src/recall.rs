@@ -50,6 +50,19 @@ struct Moves {
     confirmed: Vec<u64>,
 }
 
+/// A message that came again.
+pub(crate) struct Returned {
+    pub delivery: Delivery,
+    /// What it is known by; whoever waits asks often, and a body may be large.
+    key: Option<u128>,
+}
+
+impl From<Delivery> for Returned {
+    fn from(delivery: Delivery) -> Self {
+        Returned { delivery, key: None }
+    }
+}
+
 /// What is known of a message that came again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Remembered {
@@ -73,12 +86,12 @@ impl Recall {
     }
 
     /// What is known of a message that came again.
-    pub fn of(&self, queue: &str, delivery: &Delivery) -> Remembered {
+    pub fn of(&self, queue: &str, returned: &mut Returned) -> Remembered {
         // After a lost connection many come again, and mostly none of them was moved.
         if self.known().moves.is_empty() {
             return Remembered::Nothing;
         }
-        let key = self.key(queue, delivery);
+        let key = *returned.key.get_or_insert_with(|| self.key(queue, &returned.delivery));
         let mut known = self.known();
         known.forget_old(self.0.clock.now());
         let Some(moves) = known.moves.get_mut(&key) else { return Remembered::Nothing };

@@ -18,6 +18,7 @@ use crate::ledger::{Command, Ledger, Ticket, Verdict};
 use crate::message::Delivery;
 use crate::outcome::Outcome;
 use crate::pool::Finished;
+use crate::recall::Returned;
 use crate::stint::Stint;
 use crate::tally::Watched;
 use crate::transport::Source;
@@ -46,7 +47,7 @@ pub(super) struct Desk<'a> {
     /// Delivered and not yet handed to the pool, in order.
     backlog: VecDeque<Delivery>,
     /// Come again while their copies are being published: what becomes of those decides.
-    waiting: Vec<Delivery>,
+    waiting: Vec<Returned>,
     suspects: Suspects,
     batches: Batches,
     /// What this thread itself is at, where handlers run on it.
@@ -153,7 +154,7 @@ impl<'a> Desk<'a> {
         self.thread.look_at_archive();
         self.look_for_obstacles();
         self.mind_switch(source)?;
-        self.judge_waiting();
+        busy |= self.judge_waiting();
         self.isolate(source)?;
         busy |= self.hand_out();
         self.publishing.submit();

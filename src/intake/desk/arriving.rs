@@ -56,7 +56,7 @@ impl Desk<'_> {
             return self.hand_back(delivery.tag);
         }
         if delivery.redelivered {
-            self.waiting.push(delivery);
+            self.waiting.push(delivery.into());
         } else if self.thread.performance.poison.may_suspect(&delivery.parts) {
             self.admit(delivery);
         } else {
@@ -64,18 +64,22 @@ impl Desk<'_> {
         }
     }
 
-    /// What came again may have been moved before its channel was lost: it is handled only if it was not.
-    pub(super) fn judge_waiting(&mut self) {
-        for delivery in std::mem::take(&mut self.waiting) {
-            match self.thread.around.recall.of(&self.queue, &delivery) {
-                Remembered::Nothing => self.admit(delivery),
-                Remembered::OnItsWay => self.waiting.push(delivery),
+    /// What came again may have been moved before its channel was lost: it is handled only if it was not. Says whether any waits
+    /// no more: somebody may have waited for that.
+    pub(super) fn judge_waiting(&mut self) -> bool {
+        let waiting = std::mem::take(&mut self.waiting);
+        let count = waiting.len();
+        for mut returned in waiting {
+            match self.thread.around.recall.of(&self.queue, &mut returned) {
+                Remembered::Nothing => self.admit(returned.delivery),
+                Remembered::OnItsWay => self.waiting.push(returned),
                 Remembered::Moved => {
                     log::info!("`{}`: a message came again that had been moved; it is acked without another run", self.queue);
-                    self.decide(delivery.tag, 0, Verdict::Ack);
+                    self.decide(returned.delivery.tag, 0, Verdict::Ack);
                 }
             }
         }
+        self.waiting.len() < count
     }
 
     /// Poison is not handled again, and what may be poison is handled alone.

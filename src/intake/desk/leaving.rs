@@ -56,6 +56,7 @@ impl Desk<'_> {
     /// Everything that no handler has begun goes back to its queue.
     pub(super) fn hand_back_all(&mut self) {
         let (backlog, waiting) = (std::mem::take(&mut self.backlog), std::mem::take(&mut self.waiting));
+        let waiting = waiting.into_iter().map(|returned| returned.delivery);
         for delivery in backlog.into_iter().chain(waiting).chain(self.suspects.take_all()) {
             self.hand_back(delivery.tag);
         }
