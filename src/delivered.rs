@@ -27,7 +27,7 @@ pub mod headers {
     pub const EXPIRATION: &str = "x-bootstep-expiration";
     /// The publisher's user id, set aside because the broker takes only that of the connection.
     pub const USER_ID: &str = "x-bootstep-user-id";
-    /// How often it came again without a word of its worker, where the worker counts that itself (int32; see
+    /// How often it came again without a word of its worker since its last retry, where the worker counts that itself (int32; see
     /// [`Consumer::poison_after`](crate::Consumer::poison_after)).
     pub const REDELIVERIES: &str = "x-bootstep-redeliveries";
     /// With the name of a property (or `exchange`, `routing-key`, `headers`, `properties`) behind it: the bytes of what could not be

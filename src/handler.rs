@@ -214,9 +214,13 @@ impl Performance {
 
     /// A message that came again so often goes to the end of its queue, where it is a new one.
     pub fn to_the_end(&self, message: &Message, times: u32) -> Decision {
+        let Some(sent_back) = self.layout.to_the_end(message, times) else {
+            // Uncounted, it would come again for ever.
+            return self.give_up(message, "it came again, and has no room for a header that counts how often");
+        };
         log::info!("`{}`: a message came again ({times}); it is counted, and goes to the end of the queue", message.queue());
         let if_refused = IfRefused::HandleAlone { times };
-        Decision::Other(Box::new(Plan { if_refused, ..Plan::moving(self.layout.to_the_end(message, times)) }))
+        Decision::Other(Box::new(Plan { if_refused, ..Plan::moving(sent_back) }))
     }
 
     /// Turns an outcome into what is published and how the message leaves.

@@ -222,8 +222,8 @@ impl Layout {
         self.frame.dead(message, &self.dead_name(), reason)
     }
 
-    /// The message at the end of its own queue, counted as one that came again so often.
-    pub fn to_the_end(&self, message: &Message, times: u32) -> Publication {
+    /// The message at the end of its own queue, counted as one that came again so often, if there is room for the count.
+    pub fn to_the_end(&self, message: &Message, times: u32) -> Option<Publication> {
         self.frame.sent_back(message, &self.queue.name, times)
     }
 }

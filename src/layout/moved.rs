@@ -24,6 +24,8 @@ impl Frame {
         moved.properties.expiration = expiration.map(|expiration| expiration.as_millis().to_string());
         let headers = moved.properties.headers.get_or_insert_default();
         headers.insert(self.counted_by.into(), count(message.attempt()));
+        // Its worker has said what becomes of it: the next attempt is counted anew, as a quorum queue does.
+        headers.remove(headers::REDELIVERIES);
         forget_history(headers);
         self.fitted(moved, message).filter(|moved| moved.header(self.counted_by).is_some())
     }
@@ -44,8 +46,8 @@ impl Frame {
         self.fitted(moved(message, queue.to_owned(), reason), message).unwrap_or_else(|| self.bare(message, queue))
     }
 
-    /// The message at the end of its own queue, counted as one that came again so often.
-    pub fn sent_back(&self, message: &Message, queue: &str, times: u32) -> Publication {
+    /// The message at the end of its own queue, counted as one that came again so often, unless there is no room to count it.
+    pub fn sent_back(&self, message: &Message, queue: &str, times: u32) -> Option<Publication> {
         let mut moved = moved(message, queue.to_owned(), "its worker ended before it had said what becomes of it");
         // It has its whole time once more: the broker does not tell how much was left.
         moved.properties.expiration = message.properties().expiration.clone();
@@ -54,7 +56,7 @@ impl Frame {
             headers.remove(headers::EXPIRATION);
         }
         headers.insert(headers::REDELIVERIES.into(), count(times));
-        self.fitted(moved, message).unwrap_or_else(|| self.bare(message, queue))
+        self.fitted(moved, message).filter(|moved| moved.header(headers::REDELIVERIES) == Some(&count(times)))
     }
 
     /// The message if it fits into a frame, if need be with less: first goes what was mended of headers whose original bytes are
@@ -69,7 +71,8 @@ impl Frame {
         let with_only = |is_kept: &dyn Fn(&str) -> bool| {
             let mut moved = moved.clone();
             let headers = moved.properties.headers.get_or_insert_default();
-            headers.retain(|name, _| is_kept(name) || name == headers::RETRIES || name == self.counted_by);
+            let counts = [headers::RETRIES, headers::REDELIVERIES, self.counted_by];
+            headers.retain(|name, _| is_kept(name) || counts.contains(&name.as_str()));
             obstacle(&moved, self.max).is_none().then_some(moved)
         };
         let unmended = if has_original { with_only(&|name| !came(name) || is_original(name)) } else { None };
@@ -142,4 +145,34 @@ fn forget_history(headers: &mut Table) {
             name.starts_with("x-death") || name.starts_with("x-first-death-") || name.starts_with("x-last-death-");
         !ours_to_drop && name != "x-delivery-count" && name != "x-acquired-count"
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{Delivery, Parts, Properties};
+
+    /// With a header so large that so many bytes of the frame are left.
+    fn message(left: usize) -> Message {
+        let properties = |size: usize| Properties::default().header("theirs", "x".repeat(size));
+        let size = |properties: Properties| {
+            let mut bare = Publication::new("", "jobs", "x");
+            bare.properties = properties;
+            bare
+        };
+        let largest = (0..FRAME_MAX as usize).rev().find(|most| obstacle(&size(properties(*most)), FRAME_MAX).is_none());
+        let properties = properties(largest.expect("something fits") - left);
+        let parts = Parts { exchange: String::new(), routing_key: "jobs".into(), properties, body: Default::default() };
+        Message::new(&Delivery { tag: 1, redelivered: true, parts: parts.into(), flaw: None }, &"jobs".into())
+    }
+
+    #[test]
+    fn what_cannot_be_counted_is_not_sent_back() {
+        let frame = Frame::counting_by(headers::RETRIES);
+        let sent =
+            |left| frame.sent_back(&message(left), "jobs", 2).and_then(|sent| sent.header(headers::REDELIVERIES).cloned());
+        assert_eq!(sent(FRAME_MAX as usize / 2), Some(Value::I32(2)));
+        assert_eq!(sent(150), Some(Value::I32(2)), "what is said of the move has no room, the count has");
+        assert_eq!(sent(0), None);
+    }
 }

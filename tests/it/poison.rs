@@ -4,6 +4,7 @@ use crate::support::stage::{Stage, SOON};
 use crate::support::wait::holds_within;
 use bootstep::{headers, Broker, Consumer, MemoryBroker, Message, Outcome, Publication, Queue, Running, Value, Worker};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 
 const URL: &str = "BOOTSTEP_TEST_POISON_URL";
 const KIND: &str = "BOOTSTEP_TEST_POISON_KIND";
@@ -84,12 +85,17 @@ fn start_and_stop(stage: &Stage, kind: &str) -> u8 {
 
 #[test]
 fn what_shared_the_prefetch_with_it_keeps_all_its_attempts_and_properties() {
+    let counts = Arc::new(Mutex::new(Vec::new()));
+    let count = counts.clone();
     let memory = MemoryBroker::new();
     let mut worker = Worker::new(Broker::from(&memory));
     worker.steps.add(
-        Consumer::new("jobs", |_: String, message: &Message| match message.retries() {
-            0 => Ok(Outcome::retry("later")),
-            _ => Ok(Outcome::archive("seen")),
+        Consumer::new("jobs", move |_: String, message: &Message| {
+            count.lock().unwrap().push(message.header(headers::REDELIVERIES).cloned());
+            match message.retries() {
+                0 => Ok(Outcome::retry("later")),
+                _ => Ok(Outcome::archive("seen")),
+            }
         })
         .poison_after(9),
     );
@@ -103,7 +109,7 @@ fn what_shared_the_prefetch_with_it_keeps_all_its_attempts_and_properties() {
     let running = worker.start().unwrap();
     memory.drain(SOON).unwrap();
     let archived = &memory.messages("jobs.archive")[0];
-    assert_eq!(archived.header(headers::REDELIVERIES), Some(&Value::I32(1)), "it went to the end once");
+    assert_eq!(*counts.lock().unwrap(), [Some(Value::I32(1)), None], "it went to the end once, and a retry is counted anew");
     assert_eq!(archived.header(headers::RETRIES), Some(&Value::I32(1)), "and was tried twice");
     assert_eq!(archived.header(headers::EXPIRATION), Some(&"3600000".into()), "its expiration went with it");
     assert_eq!(running.stop(), 0);
