@@ -24,6 +24,9 @@ const LIGHT: &str = "+S 1:1 +SDcpu 1:1 +A 1";
 // A port can be taken between finding it free and using it.
 const START_ATTEMPTS: usize = 3;
 
+/// Nodes that know the same one trust each other.
+const COOKIE: &str = ".erlang.cookie";
+
 static STARTED: AtomicU32 = AtomicU32::new(0);
 
 /// A private RabbitMQ, gone with all its processes and files when dropped or when the test process ends.
@@ -69,13 +72,31 @@ impl Node {
     pub fn start_with(setup: &Setup) -> Node {
         let mut log = String::new();
         for _ in 0..START_ATTEMPTS {
-            let mut node = Node::launch(setup);
+            let mut node = Node::launch(setup, None);
             if node.is_ready_within(READY_WITHIN) {
                 return node;
             }
-            log = fs::read_to_string(node.file("output")).unwrap_or_default();
+            log = node.said();
         }
         panic!("RabbitMQ did not start in {START_ATTEMPTS} attempts; the last one said:\n{log}");
+    }
+
+    /// A node that joins the cluster of another, which must outlive it: they find each other by the other's `epmd`.
+    #[allow(dead_code)] // only the fault suite asks
+    pub fn start_beside(other: &Node, setup: &Setup) -> Node {
+        let config = format!(
+            "{}\ncluster_formation.peer_discovery_backend = classic_config\ncluster_formation.classic_config.nodes.1 = {}\n",
+            setup.config, other.name
+        );
+        let mut node = Node::launch(&Setup { config, ..setup.clone() }, Some(other));
+        assert!(node.is_ready_within(READY_WITHIN), "RabbitMQ did not join:\n{}", node.said());
+        node
+    }
+
+    /// What Erlang calls it.
+    #[allow(dead_code)] // only the fault suite asks
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The node's URL, with its default virtual host.
@@ -100,6 +121,12 @@ impl Node {
         self.ports.tls
     }
 
+    /// The port that speaks AMQP.
+    #[allow(dead_code)] // only the fault suite asks
+    pub fn amqp_port(&self) -> u16 {
+        self.ports.amqp
+    }
+
     /// This kills the Erlang machine itself with SIGKILL, as a power cut would.
     pub fn kill(&mut self) {
         self.signal("KILL");
@@ -111,7 +138,7 @@ impl Node {
         assert!(self.server.try_wait().expect("a child can be asked").is_some(), "kill the node before restarting it");
         self.server = self.spawn_server();
         let ready = self.is_ready_within(READY_WITHIN);
-        assert!(ready, "RabbitMQ did not come back:\n{}", fs::read_to_string(self.file("output")).unwrap_or_default());
+        assert!(ready, "RabbitMQ did not come back:\n{}", self.said());
     }
 
     /// This stops the node from doing anything while its connections stay open, as a hung machine does.
@@ -156,14 +183,23 @@ impl Node {
         [self.server_id().expect("a node that answers has written its process id"), self.epmd.id()]
     }
 
-    fn launch(setup: &Setup) -> Node {
+    fn said(&self) -> String {
+        fs::read_to_string(self.file("output")).unwrap_or_default()
+    }
+
+    fn launch(setup: &Setup, beside: Option<&Node>) -> Node {
         let installation = Installation::find();
         let folder = TempDir::with_prefix("bootstep-node-").expect("the temporary folder can be written");
         let mut reaper = Reaper::of(folder.path());
-        let ports = Ports::free();
+        let mut ports = Ports::free();
         let name = format!("bootstep-{}-{}@localhost", process::id(), STARTED.fetch_add(1, Ordering::Relaxed));
         let epmd = spawn_epmd(&installation, ports);
         reaper.add(epmd.id());
+        if let Some(other) = beside {
+            // Its own `epmd` leads its processes all the same, and is asked by nobody.
+            ports.epmd = other.ports.epmd;
+            fs::copy(other.file(COOKIE), folder.path().join(COOKIE)).expect("a node that answers has made its cookie");
+        }
         // Stands in until the server runs, so that from here on a drop cleans up whatever has been started.
         let server = Command::new("true").spawn().expect("`true` starts");
         let mut node = Node { installation, name, ports, setup: setup.clone(), epmd, server, reaper, folder };
