@@ -33,7 +33,8 @@ check_everything() {
     phase 'lints, all features' cargo clippy --workspace --all-targets --all-features -- -D warnings
     # The nodes of the tests live in this folder, where the end can see that none is left.
     phase 'tests' env TMPDIR="$folder" cargo test
-    phase 'tests of TLS' env TMPDIR="$folder" cargo test --workspace --all-features --lib --test tls
+    phase 'tests of TLS' env TMPDIR="$folder" cargo test --workspace --exclude bootstep-faults --all-features --lib --test tls
+    phase 'tests of faults' env TMPDIR="$folder" cargo test -p bootstep-faults
     phase 'documentation' env RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --workspace --all-features
     for example in examples/*.rs; do
         [ -e "$example" ] || continue
