@@ -189,7 +189,8 @@ impl Node {
 
     fn launch(setup: &Setup, beside: Option<&Node>) -> Node {
         let installation = Installation::find();
-        let folder = TempDir::with_prefix("bootstep-node-").expect("the temporary folder can be written");
+        let folder = TempDir::with_prefix_in("bootstep-node-", installation.temporary_folder())
+            .expect("the temporary folder can be written");
         let mut reaper = Reaper::of(folder.path());
         let mut ports = Ports::free();
         let name = format!("bootstep-{}-{}@localhost", process::id(), STARTED.fetch_add(1, Ordering::Relaxed));
@@ -210,8 +211,9 @@ impl Node {
     }
 
     fn write_configuration(&self) {
-        let folder = self.folder.path().to_string_lossy();
-        let more = self.setup.config.replace("{folder}", &folder).replace("{tls-port}", &self.ports.tls.to_string());
+        let folder = self.installation.inside(self.folder.path());
+        let more =
+            self.setup.config.replace("{folder}", &folder.to_string_lossy()).replace("{tls-port}", &self.ports.tls.to_string());
         let config = format!("listeners.tcp.default = 127.0.0.1:{}\n{more}", self.ports.amqp);
         let plugins = format!("[{}].\n", self.setup.plugins.join(","));
         let own = [("rabbitmq.conf", config.as_str()), ("plugins", &plugins), ("environment", "")];
@@ -237,10 +239,10 @@ impl Node {
 
     /// A command that sees this node and nothing of the machine's own RabbitMQ or of the user's settings for it.
     fn command(&self, program: &Path) -> Command {
-        let mut command = Command::new(program);
+        let mut command = self.installation.command(program);
         command.env_clear().env("PATH", env::var_os("PATH").unwrap_or_default()).env("LC_ALL", "C.UTF-8");
         // Erlang's cookie is in HOME: one of its own keeps other nodes and this one apart.
-        command.env("HOME", self.folder.path());
+        command.env("HOME", self.installation.inside(self.folder.path()));
         for (variable, name) in [
             ("RABBITMQ_CONF_ENV_FILE", "environment"),
             ("RABBITMQ_CONFIG_FILE", "rabbitmq.conf"),
@@ -250,7 +252,7 @@ impl Node {
             ("RABBITMQ_LOG_BASE", "log"),
             ("RABBITMQ_PID_FILE", "process-id"),
         ] {
-            command.env(variable, self.file(name));
+            command.env(variable, self.installation.inside(&self.file(name)));
         }
         command
             // Makes the script become the Erlang machine, so that the machine is our child and gone as soon as we have waited for it.
@@ -307,7 +309,8 @@ impl Drop for Node {
 
 // In the foreground and ours: left to itself, Erlang starts one for the whole machine that never ends.
 fn spawn_epmd(installation: &Installation, ports: Ports) -> Child {
-    let mut epmd = Command::new(&installation.epmd)
+    let mut epmd = installation
+        .epmd()
         .args(["-address", "127.0.0.1", "-port", &ports.epmd.to_string()])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
