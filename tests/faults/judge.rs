@@ -166,7 +166,8 @@ impl Judged<'_> {
             if track.published > 0 {
                 verdict.misplaced.push((number, "its handler did not publish, and yet".into()));
             }
-        } else if times > 0 && track.published == 0 {
+        } else if times > 0 && track.published == 0 && self.published.is_confirmed(number) {
+            // One that was never confirmed may be handled, and be gone together with what its handler published.
             verdict.lost.push(number);
         } else if track.published > 1 && times < 2 && !self.is_explained() {
             verdict.unexplained.push(number);

@@ -115,3 +115,18 @@ fn what_is_left_on_a_queue_is_stuck_and_not_lost() {
     };
     check(unread, &[], &["1 stuck: 3 (on its way from a retry queue)"]);
 }
+
+#[test]
+fn what_a_handler_published_must_be_there_unless_its_message_was_never_confirmed() {
+    let (mut settings, _, mut findings) = good();
+    settings.mix = Mix::Everything;
+    let publishes = |number: &u64| Fate::of(&settings, *number) == Fate::Publish;
+    let number = (0..10_000).find(publishes).expect("some numbers publish");
+    findings.entries = vec![entry(number, 1, Deed::Done, 1_000_000)];
+    let mut confirmed = Published::default();
+    confirmed.confirmed.push(number..number + 1);
+    assert_eq!(judge(&settings, &confirmed, &[], &findings).words(1), [format!("1 lost: {number}")]);
+    let mut uncertain = Published::default();
+    uncertain.uncertain.push(number..number + 1);
+    assert!(judge(&settings, &uncertain, &[], &findings).is_good());
+}
