@@ -14,6 +14,7 @@ mod ledger;
 mod likeness;
 mod limits;
 mod moved;
+mod pauses_together;
 mod pausing;
 mod poison;
 mod recovery;
