@@ -100,6 +100,7 @@ impl Intake {
             ready: Some(ready),
             declared_again: None,
             switch: consumer.switch(),
+            lacks_a_place: false,
             clean: Arc::new(AtomicBool::new(true)),
         };
         let clean = thread.clean.clone();
@@ -156,6 +157,9 @@ struct Thread {
     declared_again: Option<Instant>,
     /// Stops handling while nearly everything fails.
     switch: Option<Switch>,
+    /// What was given up on found no place when the last channel ended: until something has gone well, one message at a time is
+    /// tried. Otherwise all that waits for a place would be handled anew at each consumer timeout.
+    lacks_a_place: bool,
     /// Cleared when a drain leaves something unsettled.
     clean: Arc<AtomicBool>,
     /// Whom to tell how the first attempt to consume went.

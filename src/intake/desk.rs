@@ -111,6 +111,7 @@ impl<'a> Desk<'a> {
             going_on = self.round(source);
         }
         let ended = explained(going_on.expect_err("the loop ends with it"), self.longest_held());
+        self.thread.lacks_a_place |= matches!(self.obstacle, Some(Obstacle::Refused { .. }));
         self.close();
         self.as_told(ended)
     }
@@ -204,6 +205,7 @@ impl<'a> Desk<'a> {
         let (events, again) = self.publishing.answers();
         let any = !events.is_empty();
         self.thread.filling.hear(&events);
+        self.thread.lacks_a_place &= !any;
         events.into_iter().for_each(|event| self.apply(event));
         for Refused { delivery, reason, then } in again {
             match then {

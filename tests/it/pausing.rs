@@ -112,3 +112,40 @@ fn an_alarm_pauses_who_wants_to_publish_and_nobody_else() {
     eventually("all is done", SOON, || (ready("jobs"), ready("other"), ready("jobs.archive")) == (0, 0, 1));
     assert_eq!(running.stop(), 0);
 }
+
+#[test]
+fn what_has_no_place_is_not_handled_anew_at_each_consumer_timeout() {
+    is_not_handled_anew(|consumer| consumer);
+}
+
+#[test]
+fn on_the_intake_thread_neither() {
+    is_not_handled_anew(Consumer::on_intake_thread);
+}
+
+fn is_not_handled_anew(change: impl Fn(Consumer) -> Consumer) {
+    let stage = &Stage::memory();
+    let memory = stage.memory.as_ref().unwrap();
+    fill(stage, Queue::new("jobs.archive"));
+    let (consumer, runs) = sorting("jobs");
+    let running = stage.start(change(consumer.prefetch(10).concurrency(1)));
+    stage.publish("jobs", &["archive"; 5]);
+    let is_paused = || matches!(running.consumers()[0].state, ConsumerState::Paused { .. });
+    // What was begun with the first goes on for a moment.
+    let mut at_first = 0;
+    stage.until("they have nowhere to go", || {
+        let before = std::mem::replace(&mut at_first, runs.load(Ordering::SeqCst));
+        is_paused() && before == at_first
+    });
+    for timeout in 1..=5 {
+        memory.advance(Duration::from_secs(31 * 60));
+        stage.until("one is tried", || runs.load(Ordering::SeqCst) >= at_first + timeout && is_paused());
+        assert_eq!(runs.load(Ordering::SeqCst), at_first + timeout, "no other is handled");
+    }
+    stage.take("jobs.archive", 1);
+    // Room for one at a time.
+    (0..5).for_each(|_| assert_eq!(stage.take("jobs.archive", 1)[0].body(), b"archive"));
+    stage.publish("jobs", &["a", "b"]);
+    stage.until("it goes on", || stage.ready("jobs") == 0 && running.consumers()[0].acked == 2);
+    assert_eq!(running.stop(), 0);
+}

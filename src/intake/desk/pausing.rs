@@ -24,7 +24,9 @@ impl Desk<'_> {
             return MayBegin::None;
         }
         match self.position() {
-            None | Some(Position::Closed) => MayBegin::All,
+            None | Some(Position::Closed) if !self.thread.lacks_a_place => MayBegin::All,
+            None | Some(Position::Closed) if self.probing.is_none() && !self.publishing.is_waiting() => MayBegin::One,
+            None | Some(Position::Closed) => MayBegin::None,
             Some(Position::Probing) if self.probing.is_none() => MayBegin::One,
             Some(Position::Probing) => MayBegin::None,
             Some(Position::Open { .. }) => MayBegin::None,
@@ -70,6 +72,7 @@ impl Desk<'_> {
 
     /// Tells the kill switch of an attempt, and stops consuming if that trips it.
     pub(super) fn note_attempt(&mut self, decision: &Decision) {
+        self.thread.lacks_a_place &= !matches!(decision, Decision::Ack);
         let has_failed = match decision {
             Decision::Ack => false,
             Decision::Other(plan) if plan.has_failed => true,
