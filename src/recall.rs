@@ -46,8 +46,8 @@ struct Known {
 #[derive(Default)]
 struct Moves {
     on_their_way: u32,
-    /// Safe elsewhere, each by a serial number.
-    confirmed: Vec<u64>,
+    /// Safe elsewhere, each by a serial number, and by when it is forgotten.
+    confirmed: Vec<(u64, Instant)>,
 }
 
 /// A message that came again.
@@ -93,13 +93,18 @@ impl Recall {
         }
         let key = *returned.key.get_or_insert_with(|| self.key(queue, &returned.delivery));
         let mut known = self.known();
-        known.forget_old(self.0.clock.now());
+        let now = self.0.clock.now();
+        known.forget_old(now);
         let Some(moves) = known.moves.get_mut(&key) else { return Remembered::Nothing };
-        if moves.confirmed.pop().is_some() {
-            known.tidy(key);
-            return Remembered::Moved;
-        }
-        Remembered::OnItsWay
+        // One that lasts longer may stand before it in the order.
+        moves.confirmed.retain(|(_, until)| *until > now);
+        let remembered = match moves.confirmed.pop() {
+            Some(_) => Remembered::Moved,
+            None if moves.on_their_way > 0 => Remembered::OnItsWay,
+            None => Remembered::Nothing,
+        };
+        known.tidy(key);
+        remembered
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -122,7 +127,7 @@ impl Recall {
 impl Known {
     fn confirm(&mut self, key: u128, until: Instant, most: usize) {
         self.last_serial += 1;
-        self.moves.entry(key).or_default().confirmed.push(self.last_serial);
+        self.moves.entry(key).or_default().confirmed.push((self.last_serial, until));
         self.order.push_back((until, key, self.last_serial));
         while self.order.len() > most {
             self.forget_first();
@@ -145,7 +150,7 @@ impl Known {
     fn forget_first(&mut self) {
         let Some((_, key, serial)) = self.order.pop_front() else { return };
         if let Some(moves) = self.moves.get_mut(&key) {
-            moves.confirmed.retain(|other| *other != serial);
+            moves.confirmed.retain(|(other, _)| *other != serial);
         }
         self.tidy(key);
     }

@@ -63,6 +63,8 @@ pub(super) struct Desk<'a> {
     draining: Option<Instant>,
     /// Our cancel is through: nothing more arrives, and the receiver's end says nothing about the connection.
     cancelled: bool,
+    /// When the broker last answered on the channel while nothing was consumed on it.
+    answered: Instant,
     /// What was last said to be in the way of handling.
     obstacle: Option<Obstacle>,
     /// How many messages the broker hands over at once, less than the consumer's prefetch while the kill switch probes.
@@ -96,6 +98,7 @@ impl<'a> Desk<'a> {
             held: Held::default(),
             draining: None,
             cancelled: false,
+            answered: Instant::now(),
             obstacle: None,
             prefetch: thread.subscription.prefetch,
             trip: false,
@@ -152,7 +155,10 @@ impl<'a> Desk<'a> {
         } else if self.publishing.next_try().try_recv().is_ok() {
             self.try_refused_again();
         }
-        self.thread.look_at_archive();
+        if self.draining.is_none() {
+            self.thread.look_at_archive();
+            self.look_after_channel(source)?;
+        }
         self.look_for_obstacles();
         self.mind_switch(source)?;
         busy |= self.judge_waiting();
@@ -328,6 +334,7 @@ impl<'a> Desk<'a> {
             HandedOut::NoSeat => SEAT_LATER,
             _ if self.publishing.has_unsent() || !self.waiting.is_empty() => SEAT_LATER,
             _ if self.publishing.is_waiting() => ANSWERS_SOON,
+            _ if self.cancelled => pausing::LOOK_AFTER_CHANNEL,
             _ => Duration::from_secs(60),
         };
         self.acks.due_in().map_or(limit, |left| limit.min(left))

@@ -26,7 +26,9 @@ impl Filling {
 
     /// What this message publishes is on its way.
     pub fn note(&mut self, ticket: Ticket, publications: &[Publication]) {
-        self.awaited.retain(|other| other.epoch == ticket.epoch);
+        if self.awaited.first().is_some_and(|other| other.epoch != ticket.epoch) {
+            self.awaited.clear();
+        }
         if publications.iter().any(|it| it.exchange.is_empty() && it.routing_key == self.bound.archive) {
             self.awaited.insert(ticket);
         }

@@ -80,6 +80,8 @@ pub(crate) trait Source {
     fn settle(&mut self, settle: Settle) -> Result<(), Error>;
     /// Stops new deliveries; what was already on its way still arrives on the receiver. Calling it again does nothing.
     fn cancel(&mut self) -> Result<(), Error>;
+    /// An answered call: what was settled before it has arrived, and the channel lives.
+    fn barrier(&mut self) -> Result<(), Error>;
     /// Consumes again on the same channel, once [`Incoming::CancelDone`] was read: what is unsettled stays unsettled, and does not
     /// count against this prefetch. Ask for the receiver anew.
     fn resume(&mut self, prefetch: u16) -> Result<(), Error>;

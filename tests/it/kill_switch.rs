@@ -1,7 +1,11 @@
 //! The kill switch: while nearly everything fails, nothing is handled; one message tells when to go on.
 
-use crate::support::stage::Stage;
-use bootstep::{headers, Clock, Consumer, KillSwitch, Message, Outcome, Publication, Queue, RetryPolicy, Worker};
+use crate::support::node::Node;
+use crate::support::stage::{Stage, SOON};
+use crate::support::wait::eventually;
+use bootstep::{
+    headers, Broker, Clock, Consumer, ConsumerState, KillSwitch, Message, Outcome, Publication, Queue, RetryPolicy, Worker,
+};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -82,7 +86,7 @@ fn a_handler_that_runs_long_does_not_hold_up_the_probe(stage: &Stage) {
     let consumer = Consumer::new("jobs", move |word: String, _: &Message| match word.as_str() {
         "long" => {
             let held = held.lock().unwrap().take();
-            held.map(|held| held.recv_timeout(crate::support::stage::SOON)).transpose()?;
+            held.map(|held| held.recv_timeout(SOON)).transpose()?;
             Ok(Outcome::Ack)
         }
         "bad" => Err("the database is away".into()),
@@ -162,4 +166,22 @@ fn a_queue_that_would_go_for_want_of_a_consumer_is_no_queue_for_it() {
     assert!(told.contains("`jobs` goes after 4s without a consumer"), "{told}");
     assert_eq!(refused(switched, Queue::new("jobs").expires(HOUR)), "");
     assert_eq!(refused(|consumer| consumer, Queue::new("jobs").auto_delete()), "");
+}
+
+#[test]
+fn a_connection_that_goes_while_it_is_open_is_noticed_soon() {
+    let node = Node::start();
+    let broker = Broker::amqp(&node.url()).unwrap();
+    let (consumer, called) = failing("jobs", 100, broker.clock());
+    let mut worker = Worker::new(broker.clone());
+    worker.steps.add(consumer.prefetch(10).kill_switch(KillSwitch::at(0.5).over(2).pause(HOUR)));
+    let running = worker.start().unwrap();
+    let connection = broker.connect("test").unwrap();
+    connection.publish(&vec![Publication::new("", "jobs", "x").mandatory(); 5], SOON).unwrap();
+    let is_paused = || matches!(running.consumers()[0].state, ConsumerState::Paused { .. });
+    eventually("it has tripped", SOON, || called.lock().unwrap().len() >= 2 && is_paused());
+    node.ctl(&["close_all_connections", "maintenance"]);
+    // What it held has come again, and a new connection closes the switch: with nothing but failures, it trips once more.
+    eventually("it has noticed", SOON, || called.lock().unwrap().len() >= 4 && is_paused());
+    assert_eq!(running.stop(), 0);
 }

@@ -6,7 +6,6 @@ use super::Desk;
 use crate::intake::Ended;
 use crate::ledger::Event;
 use crate::message::Delivery;
-use crate::topology::Queue;
 use crate::transport::Source;
 
 /// Messages that came again so often that each is handled alone.
@@ -77,8 +76,7 @@ impl Desk<'_> {
         };
         // An answered call after the acks: they have arrived, and will not be lost with the process.
         self.settle(source)?;
-        let queue = Queue::existing(&*self.queue);
-        self.thread.around.connection.declare_queue(&queue).map_err(|err| self.ended_by(source, err))?;
+        source.barrier().map_err(|err| self.ended_by(source, err))?;
         self.backlog.push_back(delivery);
         Ok(())
     }

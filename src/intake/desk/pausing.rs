@@ -8,6 +8,7 @@ use crate::kill_switch::Position;
 use crate::message::Delivery;
 use crate::tally::ConsumerState;
 use crate::transport::Source;
+use std::time::{Duration, Instant};
 
 /// How many messages may be begun with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +19,19 @@ pub(super) enum MayBegin {
     None,
 }
 
+/// While nothing is consumed, nobody tells that the channel or the connection is gone: how often to ask.
+pub(super) const LOOK_AFTER_CHANNEL: Duration = Duration::from_secs(2);
+
 impl Desk<'_> {
+    /// Finds out whether what is held is still ours, while nothing is consumed.
+    pub(super) fn look_after_channel<S: Source>(&mut self, source: &mut S) -> Result<(), Ended> {
+        if !self.cancelled || self.answered.elapsed() < LOOK_AFTER_CHANNEL {
+            return Ok(());
+        }
+        self.answered = Instant::now();
+        source.barrier().map_err(|err| self.ended_by(source, err))
+    }
+
     pub(super) fn may_begin(&mut self) -> MayBegin {
         if self.draining.is_some() || self.obstacle.is_some() {
             return MayBegin::None;

@@ -156,6 +156,12 @@ impl Source for AmqpSource<'_> {
         cancelled.map_err(|err| fault::calling(&err, "cancel the consumer", self.deadline.has_passed()))
     }
 
+    fn barrier(&mut self) -> Result<(), Error> {
+        // It holds for the consumers to come, and each of those has one of its own.
+        let answered = self.deadline.within(CALL_LIMIT, || self.channel.qos(0, self.subscription.prefetch.max(1), false));
+        answered.map_err(|err| fault::calling(&err, "ask for an answer on the channel", self.deadline.has_passed()))
+    }
+
     fn resume(&mut self, prefetch: u16) -> Result<(), Error> {
         let consumer = begin(self.channel, self.subscription, prefetch, self.deadline)?;
         let cancelled = std::mem::replace(&mut self.consumer, consumer);

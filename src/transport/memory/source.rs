@@ -74,6 +74,11 @@ impl Source for MemorySource<'_> {
         )
     }
 
+    fn barrier(&mut self) -> Result<(), Error> {
+        let deed = || "ask for an answer on the channel".into();
+        self.connection.call(deed, |state| state.closed.get(&self.channel).cloned().map_or(Ok(()), Err))
+    }
+
     fn resume(&mut self, prefetch: u16) -> Result<(), Error> {
         let subscription = Subscription { prefetch, ..self.subscription.clone() };
         let deed = || format!("consume from the queue `{}`", subscription.queue);
