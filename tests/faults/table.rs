@@ -5,6 +5,7 @@ use crate::injury::Injury;
 use crate::judge::Verdict;
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -30,6 +31,13 @@ impl Report {
         let mut faults = BTreeMap::new();
         field.injected.iter().for_each(|fault| *faults.entry(fault.kind).or_default() += 1);
         let is_good = verdict.is_good() && field.complaints.is_empty();
+        let is_kept = !is_good || std::env::var_os("BOOTSTEP_FAULTS_KEEP").is_some();
+        if is_kept {
+            let lines = field.injected.iter().map(|fault| format!("{} {} {}\n", fault.begin_ms, fault.end_ms, fault.kind));
+            let hop = format!("lost by a classic hop: {:?}\n", verdict.lost_by_hop);
+            fs::write(field.folder().join("faults"), lines.chain([hop]).collect::<String>())
+                .expect("the run's folder can be written");
+        }
         Report {
             name: name.to_owned(),
             seed,
@@ -40,7 +48,7 @@ impl Report {
             took: field.began.elapsed(),
             complaints: std::mem::take(&mut field.complaints),
             measured: std::mem::take(&mut field.measured),
-            folder: (!is_good || std::env::var_os("BOOTSTEP_FAULTS_KEEP").is_some()).then(|| field.keep_folder()),
+            folder: is_kept.then(|| field.keep_folder()),
             verdict,
         }
     }
