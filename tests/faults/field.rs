@@ -212,8 +212,11 @@ impl Field {
                 {ok, Queue} ->
                     case amqqueue:get_type(Queue) of
                         rabbit_quorum_queue ->
-                            Total = fun rabbit_fifo:query_messages_total/1,
-                            {ok, {_, Held}, _} = ra:leader_query(amqqueue:get_pid(Queue), Total), Held;
+                            Ask = fun(Total) -> ra:leader_query(amqqueue:get_pid(Queue), Total) end,
+                            % A function up to 4.2, its name from 4.3 on.
+                            {ok, {_, Held}, _} = try Ask(fun rabbit_fifo:query_messages_total/1)
+                                catch error:function_clause -> Ask({rabbit_fifo, query_messages_total, []}) end,
+                            Held;
                         _ -> [{messages, Held}] = rabbit_amqqueue:info(Queue, [messages]), Held
                     end;
                 _ -> 0
