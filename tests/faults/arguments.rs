@@ -25,7 +25,7 @@ Publishes numbered messages, breaks things at random moments, and counts what is
     --messages N    messages of each storm (20000)
     --faults N      faults of each storm (6)
     --kind KIND     classic or quorum (by default both)
-    --layout NAME   how messages wait for a retry (levels)
+    --layout NAME   how messages wait for a retry: levels or shared, the latter for classic queues (levels)
     --cases NAMES   which named cases to run before the storms: all, none, or names with commas in between (all)
     --help          this
 

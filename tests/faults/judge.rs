@@ -5,7 +5,7 @@ use crate::fate::{Dress, Fate, Place};
 use crate::injury::Injected;
 use crate::letters::Letter;
 use crate::publisher::Published;
-use crate::settings::{Kind, Settings};
+use crate::settings::{DeadLetters, Kind, Settings};
 use std::collections::{BTreeMap, HashMap};
 
 /// Everything that is known when a run is over.
@@ -32,7 +32,7 @@ pub struct Verdict {
     pub messages: u64,
     pub uncertain: u64,
     pub lost: Vec<u64>,
-    /// Nowhere, and last seen on its way to a classic retry queue before the broker was killed.
+    /// Nowhere, and last seen when RabbitMQ was to move it from or to a classic queue before the broker was killed.
     pub lost_by_hop: Vec<u64>,
     pub duplicated: u64,
     /// Of the duplicated, those that no fault explains.
@@ -181,13 +181,18 @@ impl Judged<'_> {
         self.injected.iter().any(|fault| fault.begin_ms <= last && fault.end_ms + AFTERMATH_MS >= first)
     }
 
-    /// Only what failed, was to be retried, and was never seen again.
+    /// Only what RabbitMQ itself moved, unconfirmed, and was never seen again: back from a retry queue, or to the dead letters.
     fn was_lost_by_hop(&self) -> bool {
-        let Some((Deed::Failed, attempt)) = self.track.last else { return false };
-        let failed_ms = self.track.last_ms;
+        let settings = self.settings;
+        let is_moved_by_broker = match self.track.last {
+            Some((Deed::Failed, attempt)) => attempt <= settings.retries,
+            Some((Deed::Rejected, _)) => settings.dead_letters == DeadLetters::ByBroker,
+            _ => false,
+        };
+        let last_ms = self.track.last_ms;
         let is_hop =
-            |(from, to): &(u64, u64)| failed_ms <= to + 1_000 && failed_ms + AFTERMATH_MS + self.longest_wait_ms() >= *from;
-        self.settings.kind == Kind::Classic && attempt <= self.settings.retries && self.findings.hops.iter().any(is_hop)
+            |(from, to): &(u64, u64)| last_ms <= to + 1_000 && last_ms + AFTERMATH_MS + self.longest_wait_ms() >= *from;
+        settings.kind == Kind::Classic && is_moved_by_broker && self.findings.hops.iter().any(is_hop)
     }
 
     fn longest_wait_ms(&self) -> u64 {

@@ -1,6 +1,6 @@
 //! What a run is made of, and what its worker processes are told: plain values that travel as JSON on a command line.
 
-use bootstep::{Exchange, Queue, RetryPolicy};
+use bootstep::{Exchange, Queue, RetryLayout, RetryPolicy};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
@@ -18,6 +18,8 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Layout {
     Levels,
+    /// The three queues of celery-message-consumer.
+    Shared,
 }
 
 /// Which fates the numbers of a run have.
@@ -88,6 +90,13 @@ impl Settings {
         }
     }
 
+    pub fn retry_layout(&self) -> RetryLayout {
+        match self.layout {
+            Layout::Levels => RetryLayout::Levels,
+            Layout::Shared => RetryLayout::Shared,
+        }
+    }
+
     pub fn policy(&self) -> RetryPolicy {
         RetryPolicy::exponential(Duration::from_millis(self.first_delay_ms), self.retries)
     }
@@ -121,7 +130,10 @@ impl Settings {
     }
 
     pub fn archive(&self) -> String {
-        format!("{}.archive", self.queue)
+        match self.layout {
+            Layout::Levels => format!("{}.archive", self.queue),
+            Layout::Shared => format!("{}.archived", self.queue),
+        }
     }
 
     pub fn dead(&self) -> String {
@@ -143,6 +155,9 @@ impl Settings {
             0 => format!("{}.retry.{}s", self.queue, level.as_secs()),
             _ => format!("{}.retry.{}ms", self.queue, level.as_millis()),
         };
+        if self.layout == Layout::Shared {
+            return vec![format!("{}.retry", self.queue)];
+        }
         self.policy().levels().iter().map(name).collect()
     }
 }
@@ -160,6 +175,7 @@ impl fmt::Display for Layout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Layout::Levels => f.write_str("levels"),
+            Layout::Shared => f.write_str("shared"),
         }
     }
 }
@@ -180,7 +196,8 @@ impl FromStr for Layout {
     fn from_str(text: &str) -> Result<Layout, String> {
         match text {
             "levels" => Ok(Layout::Levels),
-            other => Err(format!("`{other}` is no layout: write `levels`")),
+            "shared" => Ok(Layout::Shared),
+            other => Err(format!("`{other}` is no layout: write `levels` or `shared`")),
         }
     }
 }

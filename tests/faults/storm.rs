@@ -2,7 +2,7 @@
 
 use crate::field::Field;
 use crate::injury::Injury;
-use crate::settings::{Kind, Layout, Mix, Settings};
+use crate::settings::{DeadLetters, Kind, Layout, Mix, Settings};
 use crate::support::node::Node;
 use crate::support::pass;
 use crate::table::Report;
@@ -25,15 +25,20 @@ pub fn run(node: &mut Node, storm: Storm) -> Report {
     let mut rng = fastrand::Rng::with_seed(storm.seed);
     let mut settings = Settings::new(&format!("storm-{}", storm.seed), storm.kind, Mix::Everything, storm.seed);
     settings.layout = storm.layout;
+    if storm.layout == Layout::Shared {
+        // It has no queue of dead letters of its own.
+        settings.dead_letters = DeadLetters::ByBroker;
+    }
     settings.prefetch = *rng.choice(&[50, 100, 250, 500]).expect("there is a choice");
     settings.threads = rng.usize(4..12);
     settings.first_delay_ms = *rng.choice(&[50, 100, 250]).expect("there is a choice");
     let mut field = Field::new(node, settings, 3);
     field.start_all();
-    // By hand, and so before anything breaks.
     let (url, settings) = (field.url().to_owned(), field.settings.clone());
-    field.published.publish_raw(&url, &settings, RAW_MESSAGES);
-
+    // By hand, and so before anything breaks. They are transient, and the broker's own dead-lettering leaves them so.
+    if settings.dead_letters == DeadLetters::ByWorker {
+        field.published.publish_raw(&url, &settings, RAW_MESSAGES);
+    }
     field.settle_in();
 
     // While faults come, messages do: the publisher takes about as long as they are expected to.

@@ -37,8 +37,10 @@ fn consumer(settings: Settings, book: Arc<Book>) -> Consumer {
     let undecodable = book.clone();
     let dead = settings.dead_letters_of_broker();
     let (queue, policy, prefetch) = (settings.main_queue(), settings.policy(), settings.prefetch);
+    let layout = settings.retry_layout();
     let consumer = Consumer::handled_by(queue, Act { settings, book })
         .retry(policy)
+        .retry_layout(layout)
         .prefetch(prefetch)
         .on_decode_error(move |error: &DecodeError, message: &Message| reject(&undecodable, error, message));
     match dead {
