@@ -118,9 +118,9 @@ impl Injury {
             }
             Injury::ClosedByOperator => drop(node.ctl(&["close_all_connections", "the operator closes it"])),
             Injury::MemoryAlarm => {
-                node.ctl(&["set_vm_memory_high_watermark", "0"]);
+                raise_alarm(node);
                 pass(ms(rng, 200..3_000));
-                node.ctl(&["set_vm_memory_high_watermark", "0.4"]);
+                clear_alarm(node);
             }
             Injury::WorkerKilled => {
                 field.seats[seat].kill();
@@ -134,6 +134,15 @@ impl Injury {
         field.start_missing();
         Instant::now()
     }
+}
+
+/// As if memory had run out. Not by the watermark: a node that cannot see how much memory there is has none.
+pub fn raise_alarm(node: &Node) {
+    node.ctl(&["eval", "rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []})."]);
+}
+
+pub fn clear_alarm(node: &Node) {
+    node.ctl(&["eval", "rabbit_alarm:clear_alarm({resource_limit, memory, node()})."]);
 }
 
 fn ms(rng: &mut fastrand::Rng, range: std::ops::Range<u64>) -> Duration {

@@ -2,7 +2,7 @@
 
 use super::{gate, open, Scene, SOON};
 use crate::field::Field;
-use crate::injury::Injury;
+use crate::injury::{clear_alarm, raise_alarm, Injury};
 use crate::judge::Verdict;
 use crate::settings::{DeadLetters, Mix, Settings};
 use crate::support::wait::eventually;
@@ -17,7 +17,7 @@ pub fn recovery(scene: &mut Scene<'_>) -> (Field, Verdict) {
     field.start_all();
     field.settle_in();
     for _ in 0..2 {
-        field.publish(1_500);
+        field.publish(800);
         let began = now_ms();
         scene.node.kill();
         scene.node.restart();
@@ -41,7 +41,7 @@ pub fn killed_out_of_order(scene: &mut Scene<'_>) -> (Field, Verdict) {
     let settings = Settings { dead_letters: DeadLetters::ByBroker, prefetch: 500, ..scene.settings(Mix::OutOfOrder) };
     let mut rng = fastrand::Rng::with_seed(scene.seed);
     let mut field = Field::new(scene.node, settings, 1);
-    field.publish(4_000);
+    field.publish(2_000);
     for _ in 0..5 {
         field.start_all();
         let before = field.entries().len();
@@ -75,10 +75,10 @@ pub fn alarm_during_retries(scene: &mut Scene<'_>) -> (Field, Verdict) {
     let connection = field.connect();
     eventually("both have their prefetch", SOON, || field.ready(&connection, &field.settings.queue) == 800);
     let began = now_ms();
-    scene.node.ctl(&["set_vm_memory_high_watermark", "0"]);
+    raise_alarm(scene.node);
     open(&gate);
     pass(Duration::from_secs(2));
-    scene.node.ctl(&["set_vm_memory_high_watermark", "0.4"]);
+    clear_alarm(scene.node);
     field.note(Injury::MemoryAlarm, began);
     scene.conclude_without_repeats(field)
 }
