@@ -87,19 +87,7 @@ fn long_name_within(value: &Value) -> Option<&String> {
 }
 
 fn properties_length(properties: &Properties) -> usize {
-    let texts = [
-        &properties.content_type,
-        &properties.content_encoding,
-        &properties.correlation_id,
-        &properties.reply_to,
-        &properties.expiration,
-        &properties.message_id,
-        &properties.kind,
-        &properties.user_id,
-        &properties.app_id,
-        &properties.cluster_id,
-    ];
-    let texts: usize = texts.into_iter().flatten().map(|text| 1 + text.len()).sum();
+    let texts: usize = properties.texts().into_iter().flatten().map(|text| 1 + text.len()).sum();
     let headers = properties.headers.as_ref().map_or(0, table_length);
     let bytes = usize::from(properties.delivery_mode.is_some()) + usize::from(properties.priority.is_some());
     texts + headers + bytes + if properties.timestamp.is_some() { 8 } else { 0 }

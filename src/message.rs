@@ -144,6 +144,22 @@ impl Properties {
         Properties { content_type: Some(content_type.into()), delivery_mode: Some(2), ..Properties::default() }
     }
 
+    /// The ten that are texts, in the order of AMQP.
+    pub(crate) fn texts(&self) -> [&Option<String>; 10] {
+        [
+            &self.content_type,
+            &self.content_encoding,
+            &self.correlation_id,
+            &self.reply_to,
+            &self.expiration,
+            &self.message_id,
+            &self.kind,
+            &self.user_id,
+            &self.app_id,
+            &self.cluster_id,
+        ]
+    }
+
     /// This sets one header.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.headers.get_or_insert_with(Table::new).insert(name.into(), value.into());

@@ -252,19 +252,7 @@ fn feed_parts(hasher: &mut DefaultHasher, parts: &Parts) {
     feed_text(hasher, &parts.exchange);
     feed_text(hasher, &parts.routing_key);
     feed_bytes(hasher, &parts.body);
-    let texts = [
-        &properties.content_type,
-        &properties.content_encoding,
-        &properties.correlation_id,
-        &properties.reply_to,
-        &properties.expiration,
-        &properties.message_id,
-        &properties.kind,
-        &properties.user_id,
-        &properties.app_id,
-        &properties.cluster_id,
-    ];
-    for text in texts {
+    for text in properties.texts() {
         hasher.write_u8(u8::from(text.is_some()));
         feed_text(hasher, text.as_deref().unwrap_or_default());
     }
