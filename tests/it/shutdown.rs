@@ -78,7 +78,8 @@ fn a_full_archive_does_not_hold_up_the_end(stage: &Stage) {
     });
     let running = stage.start(consumer);
     stage.publish("jobs", &["x", "y"]);
-    (0..2).for_each(|_| told.recv_timeout(SOON).unwrap());
+    // The other may wait for the consumer to go on, if the first was refused by then.
+    told.recv_timeout(SOON).unwrap();
     let asked = Instant::now();
     assert_eq!(running.stop(), bootstep::EXIT_DRAINED);
     assert!(asked.elapsed() < SOON / 2, "it does not wait for a human");
