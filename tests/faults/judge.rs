@@ -46,6 +46,9 @@ pub struct Verdict {
 /// A connection that fell silent is noticed, given up and replaced within this, and what was on it is delivered again.
 const AFTERMATH_MS: u64 = 20_000;
 
+/// A classic queue writes down what came without a confirm within this, at the latest.
+const UNSAFE_MS: u64 = 2_000;
+
 #[derive(Default)]
 struct Track {
     /// How often at each place.
@@ -181,18 +184,22 @@ impl Judged<'_> {
         self.injected.iter().any(|fault| fault.begin_ms <= last && fault.end_ms + AFTERMATH_MS >= first)
     }
 
-    /// Only what RabbitMQ itself moved, unconfirmed, and was never seen again: back from a retry queue, or to the dead letters.
+    /// Only what RabbitMQ itself moved, unconfirmed, and was never seen again: back from a retry queue, or to the dead letters; or
+    /// what had just come back from a retry, and was not yet where it should go.
     fn was_lost_by_hop(&self) -> bool {
-        let settings = self.settings;
-        let is_moved_by_broker = match self.track.last {
-            Some((Deed::Failed, attempt)) => attempt <= settings.retries,
-            Some((Deed::Rejected, _)) => settings.dead_letters == DeadLetters::ByBroker,
+        let Some((deed, attempt)) = self.track.last else { return false };
+        let (settings, seen_ms) = (self.settings, self.track.last_ms);
+        let is_moved_by_broker = match deed {
+            Deed::Failed => attempt <= settings.retries,
+            Deed::Rejected => settings.dead_letters == DeadLetters::ByBroker,
             _ => false,
         };
-        let last_ms = self.track.last_ms;
-        let is_hop =
-            |(from, to): &(u64, u64)| last_ms <= to + 1_000 && last_ms + AFTERMATH_MS + self.longest_wait_ms() >= *from;
-        settings.kind == Kind::Classic && is_moved_by_broker && self.findings.hops.iter().any(is_hop)
+        let is_hop = |(from, to): &(u64, u64)| match is_moved_by_broker {
+            true => seen_ms <= to + 1_000 && seen_ms + AFTERMATH_MS + self.longest_wait_ms() >= *from,
+            // The broker had handed it out before it was safe on its queue.
+            false => attempt > 1 && seen_ms <= *to && seen_ms + UNSAFE_MS >= *from,
+        };
+        settings.kind == Kind::Classic && self.findings.hops.iter().any(is_hop)
     }
 
     fn longest_wait_ms(&self) -> u64 {

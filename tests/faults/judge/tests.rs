@@ -58,6 +58,11 @@ fn only_what_waited_on_a_classic_queue_when_the_broker_was_killed_is_counted_apa
         }
     };
     assert_eq!(check(failed(Deed::Failed), &[], &[]).lost_by_hop, [3]);
+    let just_back = |_: &mut Settings, findings: &mut Findings| {
+        findings.entries[3] = entry(3, 4, Deed::Failed, 1_000_030);
+        findings.hops = vec![(1_000_100, 1_000_200)];
+    };
+    assert_eq!(check(just_back, &[], &[]).lost_by_hop, [3]);
     // One that was not to be retried, or never failed, is not excused.
     check(failed(Deed::Archived), &[], &["1 lost: 3"]);
     let on_quorum = |settings: &mut Settings, findings: &mut Findings| {
