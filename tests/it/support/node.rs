@@ -154,11 +154,17 @@ impl Node {
     /// What `rabbitmqctl` prints for `arguments` on this node. It takes about a second.
     #[track_caller]
     pub fn ctl(&self, arguments: &[&str]) -> String {
-        let output =
-            self.command(&self.installation.ctl()).arg("--quiet").args(arguments).output().expect("`rabbitmqctl` starts");
-        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "`rabbitmqctl {}` failed: {printed}{complaint}", arguments.join(" "));
+        let (mut printed, mut complaint, mut has_succeeded) = (String::new(), String::new(), false);
+        // A node serves clients a moment before it takes orders; on a busy machine that is seen.
+        holds_within(READY_WITHIN, || {
+            let mut command = self.command(&self.installation.ctl());
+            let output = command.arg("--quiet").args(arguments).output().expect("`rabbitmqctl` starts");
+            printed = String::from_utf8_lossy(&output.stdout).into_owned();
+            complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+            has_succeeded = output.status.success();
+            !complaint.contains("requires the 'rabbit' app to be running")
+        });
+        assert!(has_succeeded, "`rabbitmqctl {}` failed: {printed}{complaint}", arguments.join(" "));
         printed
     }
 
