@@ -97,7 +97,7 @@ pub fn consumer_timeout(scene: &mut Scene<'_>) -> (Field, Verdict) {
     field.publish(500);
     let began = now_ms();
     field.start_all();
-    eventually("the broker has had enough", SOON, || field.logs_say("trying again in"));
+    eventually("the broker has had enough", SOON, || field.logs_say("consumer timeout"));
     set(1_800_000, 60_000);
     open(&gate);
     field.note(Injury::ChannelClosed, began);
