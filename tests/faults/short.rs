@@ -1,4 +1,5 @@
-//! The short form of the suite: a few thousand messages, each named case, storms of fixed seeds and one that is another each time.
+//! The short form of the suite: a few thousand messages, the named cases, a storm of a fixed seed and one
+//! that is another each time.
 
 use bootstep_faults::cases::case;
 use bootstep_faults::process::program_is;
@@ -29,7 +30,7 @@ fn plays(name: &str, kind: Kind) {
 }
 
 fn storms(kind: Kind, seed: u64) {
-    with_node(|node| storm::run(node, Storm { seed, kind, layout: Layout::Levels, messages: 3_000, faults: 4 }));
+    with_node(|node| storm::run(node, Storm { seed, kind, layout: Layout::Levels, messages: 3_000, faults: 3 }));
 }
 
 macro_rules! cases {
@@ -66,11 +67,6 @@ cases! {
 }
 
 #[test]
-fn a_storm_over_a_classic_queue() {
-    storms(Kind::Classic, 107);
-}
-
-#[test]
 fn a_storm_over_a_quorum_queue() {
     storms(Kind::Quorum, 108);
 }
@@ -79,5 +75,5 @@ fn a_storm_over_a_quorum_queue() {
 fn a_storm_of_another_seed_each_time() {
     let seed = fastrand::u64(..1_000_000);
     println!("seed {seed}");
-    storms(Kind::Quorum, seed);
+    storms(if seed & 1 == 0 { Kind::Quorum } else { Kind::Classic }, seed);
 }
