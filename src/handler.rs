@@ -132,10 +132,14 @@ pub(crate) enum IfRefused {
 }
 
 impl Plan {
+    /// What is published is tried until the broker takes it; then the message leaves.
+    fn leaving(publications: Vec<Publication>, verdict: Verdict) -> Self {
+        Plan { publications, verdict, if_refused: IfRefused::TryAgain, halt: None, has_failed: false }
+    }
+
     /// A message leaves its queue when its copy is safe elsewhere.
     fn moving(copy: Publication) -> Self {
-        let publications = vec![copy];
-        Plan { publications, verdict: Verdict::Ack, if_refused: IfRefused::TryAgain, halt: None, has_failed: false }
+        Plan::leaving(vec![copy], Verdict::Ack)
     }
 }
 
@@ -235,26 +239,14 @@ impl Performance {
 
     fn act_on(&self, message: &Message, outcome: Outcome) -> Decision {
         let published = message.take_outbox();
-        let plan = |publications, verdict| {
-            Decision::Other(Box::new(Plan {
-                publications,
-                verdict,
-                if_refused: IfRefused::TryAgain,
-                halt: None,
-                has_failed: false,
-            }))
-        };
+        let plan = |publications, verdict| Decision::Other(Box::new(Plan::leaving(publications, verdict)));
         let queue = message.queue();
         self.count(&outcome);
         match outcome {
             Outcome::Ack if published.is_empty() => Decision::Ack,
-            Outcome::Ack => Decision::Other(Box::new(Plan {
-                publications: published,
-                verdict: Verdict::Ack,
-                if_refused: IfRefused::FailAttempt,
-                halt: None,
-                has_failed: false,
-            })),
+            Outcome::Ack => {
+                Decision::Other(Box::new(Plan { if_refused: IfRefused::FailAttempt, ..Plan::leaving(published, Verdict::Ack) }))
+            }
             Outcome::Retry { reason, after } => match self.layout.retry(message, after, &reason, fastrand::f64()) {
                 Next::Move(retry) => {
                     self.tally.retried.add_one();
@@ -284,13 +276,18 @@ impl Performance {
                 plan(vec![dead], Verdict::Ack)
             }
             Outcome::Requeue => plan(Vec::new(), Verdict::Requeue),
-            Outcome::Halt { code, reason, requeue } => Decision::Other(Box::new(Plan {
-                publications: if requeue { Vec::new() } else { published },
-                verdict: if requeue { Verdict::Requeue } else { Verdict::Ack },
-                if_refused: IfRefused::FailAttempt,
-                halt: Some((code, reason)),
-                has_failed: false,
-            })),
+            Outcome::Halt { code, reason, requeue } => {
+                let (published, verdict) = match requeue {
+                    true => (Vec::new(), Verdict::Requeue),
+                    false => (published, Verdict::Ack),
+                };
+                let halt = Some((code, reason));
+                Decision::Other(Box::new(Plan {
+                    if_refused: IfRefused::FailAttempt,
+                    halt,
+                    ..Plan::leaving(published, verdict)
+                }))
+            }
         }
     }
 
