@@ -10,7 +10,7 @@ use crate::delivered::Message;
 use crate::error::{BoxError, Error, Fault};
 use crate::handler::{AnyHandler, Closure, Handler, Hook, OnDecodeError, Performance};
 use crate::kill_switch::{KillSwitch, Switch};
-use crate::layout::{Archive, Layout, RetryLayout};
+use crate::layout::{Archive, Chosen, CustomLayout, Layout, RetryLayout};
 use crate::message::{Table, Value};
 use crate::outcome::Outcome;
 use crate::poison::Poison;
@@ -49,7 +49,7 @@ pub struct Consumer {
     accept: Vec<String>,
     on_decode_error: Option<OnDecodeError>,
     retry: RetryPolicy,
-    retry_layout: RetryLayout,
+    layout: Chosen,
     archive: Archive,
     prefetch: u16,
     concurrency: usize,
@@ -84,7 +84,7 @@ impl Consumer {
             accept: Vec::new(),
             on_decode_error: None,
             retry: RetryPolicy::default(),
-            retry_layout: RetryLayout::default(),
+            layout: Chosen::Shipped(RetryLayout::default()),
             archive: Archive::default(),
             prefetch: DEFAULT_PREFETCH,
             concurrency: usize::MAX,
@@ -111,7 +111,13 @@ impl Consumer {
 
     /// Where failed messages wait (by default in [levels](RetryLayout::Levels), a queue for each delay).
     pub fn retry_layout(mut self, layout: RetryLayout) -> Self {
-        self.retry_layout = layout;
+        self.layout = Chosen::Shipped(layout);
+        self
+    }
+
+    /// Where failed messages go by rules of your own, instead of one of the shipped layouts.
+    pub fn layout(mut self, layout: impl CustomLayout) -> Self {
+        self.layout = Chosen::Custom(Arc::new(layout));
         self
     }
 
@@ -248,15 +254,15 @@ impl Consumer {
     }
 
     fn native_retries(&self) -> Option<u32> {
-        (self.retry_layout == RetryLayout::Native).then(|| self.retry.retries())
+        self.layout.is_native().then(|| self.retry.retries())
     }
 
     pub(crate) fn switch(&self) -> Option<Switch> {
         self.kill_switch.clone().map(Switch::new)
     }
 
-    pub(crate) fn layout(&self, declared: &Topology) -> Layout {
-        Layout::of(&self.queue, &self.retry, self.retry_layout, self.archive, declared)
+    pub(crate) fn queues_around(&self, declared: &Topology) -> Layout {
+        Layout::of(&self.queue, &self.retry, &self.layout, self.archive, declared)
     }
 
     pub(crate) fn time_limits(&self) -> TimeLimits {
@@ -269,7 +275,7 @@ impl Consumer {
             hooks: self.hooks.clone(),
             accept: self.accept.clone(),
             on_decode_error: self.on_decode_error.clone(),
-            layout: self.layout(declared).fitting(frame_max),
+            layout: self.queues_around(declared).fitting(frame_max),
             poison: Poison::of(&self.queue, self.poison_after, self.native_retries()),
             tally,
         }
@@ -284,25 +290,29 @@ impl Consumer {
         }
     }
 
-    /// The queues to declare beside its own; those that are declared here anyway, as they are.
-    pub(crate) fn beside(&self, declared: &Topology, quorum_archive: bool) -> Vec<Queue> {
-        let as_declared =
-            |queue: Queue| declared.queues.iter().find(|other| other.name == queue.name).cloned().unwrap_or(queue);
-        self.layout(declared).queues(quorum_archive).into_iter().map(as_declared).collect()
+    /// What to declare beside its own queue; what is declared here anyway, as it is.
+    pub(crate) fn beside(&self, declared: &Topology, quorum_archive: bool) -> Topology {
+        let mut beside = self.queues_around(declared).topology(quorum_archive);
+        for queue in &mut beside.queues {
+            if let Some(same) = declared.queues.iter().find(|other| other.name == queue.name) {
+                *queue = same.clone();
+            }
+        }
+        beside
     }
 
     /// Whether the broker has what the layout of its retries needs.
     pub(crate) fn check_broker(&self, connection: &Connection) -> Result<(), Error> {
-        match self.retry_layout.first_version() {
+        match self.layout.first_version() {
             Some(first @ (major, minor, patch)) if !connection.is_rabbitmq_from(first) => {
                 let (queue, server) = (&self.queue.name, connection.server());
                 Err(Error::new(
                     Fault::Config,
                     format!(
-                        "the consumer of `{queue}` leaves retries to the queue (`RetryLayout::{:?}`), which needs RabbitMQ \
+                        "the consumer of `{queue}` leaves retries to the queue ({:?}), which needs RabbitMQ \
                          {major}.{minor}.{patch} or later; this is {server}, where failed messages would come again at once, for ever; \
                          use `RetryLayout::Levels` with a queue declared without `delayed_retry`",
-                        self.retry_layout
+                        self.layout
                     ),
                 ))
             }
@@ -313,10 +323,10 @@ impl Consumer {
     /// What is wrong with it that no broker need tell.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let wrong = |what| {
-            let (queue, layout) = (&self.queue.name, self.retry_layout);
-            Error::new(Fault::Config, format!("the consumer of `{queue}` with `RetryLayout::{layout:?}`: {what}"))
+            let (queue, layout) = (&self.queue.name, &self.layout);
+            Error::new(Fault::Config, format!("the consumer of `{queue}` with {layout:?}: {what}"))
         };
-        self.retry_layout.check(&self.queue, &self.retry, &self.archive).map_err(wrong)?;
+        self.layout.check(&self.queue, &self.retry, &self.archive).map_err(wrong)?;
         self.check_that_it_stays()?;
         match self.queue.name.as_str() {
             "" => Err(Error::new(

@@ -1,6 +1,7 @@
 //! A message as a handler meets it: its bytes, where it came from, which attempt this is, and what it publishes in turn.
 
 use crate::message::{Delivery, Flaw, Parts, Properties, Publication, Table, Value};
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Bound::{Included, Unbounded};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -46,7 +47,7 @@ pub struct Message {
     queue: Arc<str>,
     flaw: Option<Arc<Flaw>>,
     /// The header that says how many retries there were.
-    counted_by: &'static str,
+    counted_by: Cow<'static, str>,
     outbox: Mutex<Vec<Publication>>,
 }
 
@@ -57,13 +58,13 @@ impl Message {
             redelivered: delivery.redelivered,
             queue: queue.clone(),
             flaw: delivery.flaw.clone(),
-            counted_by: headers::RETRIES,
+            counted_by: headers::RETRIES.into(),
             outbox: Mutex::new(Vec::new()),
         }
     }
 
     /// The same where another header counts the retries.
-    pub(crate) fn counted_by(mut self, header: &'static str) -> Self {
+    pub(crate) fn counted_by(mut self, header: Cow<'static, str>) -> Self {
         self.counted_by = header;
         self
     }
@@ -81,7 +82,7 @@ impl Message {
             redelivered: false,
             queue: publication.routing_key.into(),
             flaw: None,
-            counted_by: headers::RETRIES,
+            counted_by: headers::RETRIES.into(),
             outbox: Mutex::new(Vec::new()),
         }
     }
@@ -147,7 +148,7 @@ impl Message {
     pub fn retries(&self) -> u32 {
         // A foreign or broken header must neither fail nor grant more attempts than the policy does.
         let retries =
-            self.header(self.counted_by).and_then(|count| count.as_i64().or_else(|| count.as_str()?.trim().parse().ok()));
+            self.header(&self.counted_by).and_then(|count| count.as_i64().or_else(|| count.as_str()?.trim().parse().ok()));
         u32::try_from(retries.unwrap_or(0).max(0)).unwrap_or(u32::MAX)
     }
 

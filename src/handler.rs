@@ -3,7 +3,7 @@
 use crate::decode::{media_type, Decode, DecodeError};
 use crate::delivered::Message;
 use crate::error::BoxError;
-use crate::layout::{Layout, Next};
+use crate::layout::{Departure, Layout, Next};
 use crate::ledger::Verdict;
 use crate::message::{Delivery, Publication};
 use crate::outcome::{one_line, Outcome};
@@ -141,6 +141,14 @@ impl Plan {
     fn moving(copy: Publication) -> Self {
         Plan::leaving(vec![copy], Verdict::Ack)
     }
+
+    fn departing(departure: Departure) -> Decision {
+        Decision::Other(Box::new(match departure {
+            Departure::Publish(copy) => Plan::moving(copy),
+            Departure::Requeue => Plan::leaving(Vec::new(), Verdict::Requeue),
+            Departure::Reject => Plan::leaving(Vec::new(), Verdict::Reject),
+        }))
+    }
 }
 
 impl Performance {
@@ -248,11 +256,11 @@ impl Performance {
                 Decision::Other(Box::new(Plan { if_refused: IfRefused::FailAttempt, ..Plan::leaving(published, Verdict::Ack) }))
             }
             Outcome::Retry { reason, after } => match self.layout.retry(message, after, &reason, fastrand::f64()) {
-                Next::Move(retry) => {
+                Next::Depart(departure) => {
                     self.tally.retried.add_one();
-                    let attempt = message.attempt();
-                    log::warn!("`{queue}`: attempt {attempt} failed, waits in `{}`: {}", retry.routing_key, one_line(&reason));
-                    plan(vec![*retry], Verdict::Ack)
+                    let (attempt, whereto) = (message.attempt(), whereto(&departure, "waits in"));
+                    log::warn!("`{queue}`: attempt {attempt} failed, {whereto}: {}", one_line(&reason));
+                    Plan::departing(*departure)
                 }
                 Next::Fail(delay) => {
                     self.tally.retried.add_one();
@@ -266,14 +274,10 @@ impl Performance {
                 Next::GiveUp => self.give_up(message, &reason),
             },
             Outcome::Archive { reason } => self.give_up(message, &reason),
-            Outcome::Reject { reason } if self.layout.rejects_by_broker() => {
-                log::warn!("`{queue}`: a message was rejected to the dead letters: {}", one_line(&reason));
-                plan(Vec::new(), Verdict::Reject)
-            }
             Outcome::Reject { reason } => {
-                let dead = self.layout.dead(message, &reason);
-                log::warn!("`{queue}`: a message was rejected to `{}`: {}", dead.routing_key, one_line(&reason));
-                plan(vec![dead], Verdict::Ack)
+                let departure = self.layout.dead(message, &reason);
+                log::warn!("`{queue}`: a message was rejected, {}: {}", whereto(&departure, "kept in"), one_line(&reason));
+                Plan::departing(departure)
             }
             Outcome::Requeue => plan(Vec::new(), Verdict::Requeue),
             Outcome::Halt { code, reason, requeue } => {
@@ -304,11 +308,20 @@ impl Performance {
     /// A message that is not tried any more goes to the archive.
     pub fn give_up(&self, message: &Message, reason: &str) -> Decision {
         self.tally.archived.add_one();
-        let archived = self.layout.archive(message, reason);
-        let attempt = message.attempt();
-        let (queue, kept_in, reason) = (message.queue(), &archived.routing_key, one_line(reason));
-        log::error!("`{queue}`: given up after attempt {attempt}, kept in `{kept_in}`: {reason}");
-        Decision::Other(Box::new(Plan::moving(archived)))
+        let departure = self.layout.archive(message, reason);
+        let (queue, attempt, whereto) = (message.queue(), message.attempt(), whereto(&departure, "kept in"));
+        log::error!("`{queue}`: given up after attempt {attempt}, {whereto}: {}", one_line(reason));
+        Plan::departing(departure)
+    }
+}
+
+/// Where a message goes, in words for the log.
+fn whereto(departure: &Departure, deed: &str) -> String {
+    match departure {
+        Departure::Publish(copy) if copy.exchange.is_empty() => format!("{deed} `{}`", copy.routing_key),
+        Departure::Publish(copy) => format!("{deed} what `{}` routes to", copy.exchange),
+        Departure::Requeue => "handed back".into(),
+        Departure::Reject => "left to the queue's dead-letter exchange".into(),
     }
 }
 

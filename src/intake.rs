@@ -245,14 +245,16 @@ impl Thread {
     /// message that cannot leave.
     fn declare_beside(&self) {
         let connection = &self.around.connection;
-        for queue in self.consumer.beside(&self.around.declared, connection.is_rabbitmq_from((4, 0, 0))) {
-            match connection.declare_queue(&queue) {
+        let beside = self.consumer.beside(&self.around.declared, connection.is_rabbitmq_from((4, 0, 0)));
+        let exchanges = beside.exchanges.iter().map(|exchange| connection.declare_exchange(exchange));
+        for declared in exchanges.chain(beside.queues.iter().map(|queue| connection.declare_queue(queue).map(drop))) {
+            match declared {
                 // It is there, from before an upgrade.
                 Err(err) if err.fault() == Fault::Mismatch => {}
                 // One word is enough; whoever reads the deliveries hears of a lost connection too, and tells it.
                 Err(err) if matches!(err.fault(), Fault::Lost | Fault::Timeout) => return,
                 Err(err) => return log::warn!("{}", with_remedy(&err)),
-                Ok(_) => {}
+                Ok(()) => {}
             }
         }
     }

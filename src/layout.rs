@@ -1,9 +1,11 @@
 //! Where a moved message goes: the names, arguments and headers of retry, archive and dead-letter queues. Pure.
 //!
-//! What the three layouts differ in stands behind one small trait, `Waiting`, in a file for each.
+//! What levels and the native layout differ in stands behind one small trait, `Waiting`, in a file for each; the others are custom
+//! layouts, as a user writes them.
 
 mod archive;
 mod arrival;
+mod custom;
 mod levels;
 mod moved;
 mod native;
@@ -11,6 +13,8 @@ mod shared;
 
 pub use archive::Archive;
 pub(crate) use archive::Bound;
+pub use custom::{CustomLayout, Departure};
+pub use shared::SharedLayout;
 
 use crate::delivered::Message;
 use crate::message::Publication;
@@ -18,6 +22,7 @@ use crate::retry::RetryPolicy;
 use crate::topology::{Queue, Topology};
 use arrival::dead_letters_arrive;
 use moved::Frame;
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,36 +60,72 @@ pub enum RetryLayout {
     ///
     /// That contract has its price. A message that waits long at the head of `<queue>.retry` holds up all behind it. The archive
     /// keeps a million messages for 24 days; then, or when it is full, the oldest are gone. There is no queue of dead letters:
-    /// what is rejected is archived, unless the main queue dead-letters to where it is sure to arrive.
+    /// what is rejected is archived. What deployments can set is set in a [`SharedLayout`].
     Shared,
+    /// Nothing around the queue: for one that goes with its consumer, or where nothing may be declared. A failed message is handed back
+    /// and comes again at once; what is given up or rejected, the queue dead-letters, if it has a dead-letter exchange: **otherwise it is
+    /// gone**. Attempts are not counted, so a policy's retries never end.
+    Bare,
 }
 
-impl RetryLayout {
-    /// What cannot be done with such a queue and such a policy.
-    pub(crate) fn check(self, queue: &Queue, policy: &RetryPolicy, archive: &Archive) -> Result<(), String> {
-        archive.check()?;
+/// The layout that a consumer was given.
+#[derive(Clone)]
+pub(crate) enum Chosen {
+    Shipped(RetryLayout),
+    Custom(Arc<dyn CustomLayout>),
+}
+
+impl fmt::Debug for Chosen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            RetryLayout::Levels => Ok(()),
-            RetryLayout::Native => native::check(queue, policy),
-            RetryLayout::Shared => shared::check(archive),
+            Chosen::Shipped(layout) => write!(f, "`RetryLayout::{layout:?}`"),
+            Chosen::Custom(_) => f.write_str("a layout of its own"),
         }
+    }
+}
+
+impl Chosen {
+    /// What cannot be done with such a queue and such a policy.
+    pub fn check(&self, queue: &Queue, policy: &RetryPolicy, archive: &Archive) -> Result<(), String> {
+        archive.check()?;
+        let has_own_archive = matches!(self, Chosen::Shipped(RetryLayout::Levels | RetryLayout::Native));
+        if !has_own_archive && *archive != Archive::default() {
+            return Err("what it archives, and where, the layout says alone; leave `Consumer::archive` out".into());
+        }
+        match self {
+            Chosen::Shipped(RetryLayout::Native) => native::check(queue, policy),
+            Chosen::Shipped(RetryLayout::Levels | RetryLayout::Shared) if queue.name.is_empty() => {
+                Err("the broker names the queue, anew with each connection, so no lasting queues can stand around it; use \
+                     `RetryLayout::Bare`, or `Consumer::layout`"
+                    .into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub fn is_native(&self) -> bool {
+        matches!(self, Chosen::Shipped(RetryLayout::Native))
     }
 
     /// The first RabbitMQ that has what it needs, where not every one does.
-    pub(crate) fn first_version(self) -> Option<(u32, u32, u32)> {
-        (self == RetryLayout::Native).then_some(native::FIRST_VERSION)
+    pub fn first_version(&self) -> Option<(u32, u32, u32)> {
+        self.is_native().then_some(native::FIRST_VERSION)
     }
 
-    fn around(self, queue: &Queue, policy: &RetryPolicy, archive: Archive) -> Arc<dyn Waiting> {
-        match self {
-            RetryLayout::Levels => Arc::new(levels::Levels::new(queue, policy, archive)),
-            RetryLayout::Native => Arc::new(native::Native::new(queue, archive)),
-            RetryLayout::Shared => Arc::new(shared::Shared::new(queue)),
-        }
+    fn around(&self, queue: &Queue, policy: &RetryPolicy, archive: Archive, declared: &Topology) -> Around {
+        let waiting: Arc<dyn Waiting> = match self {
+            Chosen::Custom(custom) => return Around::Custom(custom.clone()),
+            Chosen::Shipped(RetryLayout::Bare) => return Around::Custom(Arc::new(custom::Bare)),
+            Chosen::Shipped(RetryLayout::Shared) => return Around::Custom(Arc::new(SharedLayout::around(&*queue.name))),
+            Chosen::Shipped(RetryLayout::Levels) => Arc::new(levels::Levels::new(queue, policy, archive)),
+            Chosen::Shipped(RetryLayout::Native) => Arc::new(native::Native::new(queue, archive)),
+        };
+        let rejects = if dead_letters_arrive(queue, declared) { Rejects::ByBroker } else { Rejects::ByPublish };
+        Around::Shipped { waiting, rejects }
     }
 }
 
-/// What the layouts differ in.
+/// What the layouts differ in that archive and reject alike.
 trait Waiting: fmt::Debug + Send + Sync {
     /// The header that counts a message's retries.
     fn counted_by(&self) -> &'static str;
@@ -97,14 +138,12 @@ trait Waiting: fmt::Debug + Send + Sync {
     fn archive(&self, quorum_archive: bool) -> Queue;
     /// The queue for what was rejected, where the broker's own dead-lettering is not trusted.
     fn dead(&self) -> Queue;
-    /// What happens when the archive is full.
-    fn when_full(&self) -> &'static str;
 }
 
 /// Where a message waits.
 enum Place {
-    /// On another queue, with an expiration of its own if that queue has none.
-    Queue { name: String, expiration: Option<Duration> },
+    /// On the queue of this name.
+    Queue(String),
     /// On the queue that it came from.
     Itself,
 }
@@ -112,8 +151,8 @@ enum Place {
 /// What follows a failed attempt.
 #[derive(Debug)]
 pub(crate) enum Next {
-    /// It is published to where it waits, confirmed, and then acked.
-    Move(Box<Publication>),
+    /// It leaves, to come again.
+    Depart(Box<Departure>),
     /// It is handed back as failed, and its queue delivers it again after this delay.
     Fail(Duration),
     /// There is no further attempt.
@@ -121,15 +160,19 @@ pub(crate) enum Next {
 }
 
 /// The queues around one consumed queue.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Layout {
     queue: Queue,
     policy: RetryPolicy,
-    waiting: Arc<dyn Waiting>,
-    rejects: Rejects,
-    archive_name: String,
+    around: Around,
     /// What a moved message has to fit into.
     frame: Frame,
+}
+
+#[derive(Clone)]
+enum Around {
+    Shipped { waiting: Arc<dyn Waiting>, rejects: Rejects },
+    Custom(Arc<dyn CustomLayout>),
 }
 
 /// How a rejected message gets to its dead letters.
@@ -143,12 +186,13 @@ enum Rejects {
 
 impl Layout {
     /// `declared` is all that is declared here: only what is ours is trusted to be there.
-    pub fn of(queue: &Queue, policy: &RetryPolicy, layout: RetryLayout, archive: Archive, declared: &Topology) -> Self {
-        let rejects = if dead_letters_arrive(queue, declared) { Rejects::ByBroker } else { Rejects::ByPublish };
-        let waiting = layout.around(queue, policy, archive);
-        let archive_name = waiting.archive(false).name;
-        let frame = Frame::counting_by(waiting.counted_by());
-        Layout { queue: queue.clone(), policy: policy.clone(), waiting, rejects, archive_name, frame }
+    pub fn of(queue: &Queue, policy: &RetryPolicy, chosen: &Chosen, archive: Archive, declared: &Topology) -> Self {
+        let around = chosen.around(queue, policy, archive, declared);
+        let frame = Frame::counting_by(match &around {
+            Around::Shipped { waiting, .. } => waiting.counted_by().into(),
+            Around::Custom(custom) => custom.counted_by(),
+        });
+        Layout { queue: queue.clone(), policy: policy.clone(), around, frame }
     }
 
     /// The same where frames are smaller.
@@ -157,44 +201,55 @@ impl Layout {
         self
     }
 
-    /// The queues to declare beside the main one; `quorum_archive` says that the broker can keep a quorum queue from giving
-    /// up messages that are looked at often.
-    pub fn queues(&self, quorum_archive: bool) -> Vec<Queue> {
-        let mut queues = self.waiting.queues();
-        queues.push(self.waiting.archive(quorum_archive));
-        let dead = self.waiting.dead();
-        if self.rejects == Rejects::ByPublish && dead.name != self.archive_name {
-            queues.push(dead);
+    /// What to declare beside the main queue; `quorum_archive` says that the broker can keep a quorum queue from giving up messages
+    /// that are looked at often.
+    pub fn topology(&self, quorum_archive: bool) -> Topology {
+        match &self.around {
+            Around::Custom(custom) => custom.topology(),
+            Around::Shipped { waiting, rejects } => {
+                let mut queues = waiting.queues();
+                queues.push(waiting.archive(quorum_archive));
+                if *rejects == Rejects::ByPublish {
+                    queues.push(waiting.dead());
+                }
+                Topology { queues, ..Topology::default() }
+            }
         }
-        queues
     }
 
-    /// The dead-letter exchange that was asked for and is not trusted to take everything.
-    pub fn distrusted(&self) -> Option<&str> {
-        self.queue.dead_letter_exchange().filter(|_| self.rejects == Rejects::ByPublish && !self.queue.passive)
-    }
-
-    /// Whether `basic.reject` is how a message of this queue is rejected.
-    pub fn rejects_by_broker(&self) -> bool {
-        self.rejects == Rejects::ByBroker
+    /// The dead-letter exchange that was asked for and is not trusted to take everything, and the queue that is taken instead.
+    pub fn distrusted(&self) -> Option<(&str, String)> {
+        match &self.around {
+            Around::Shipped { waiting, rejects: Rejects::ByPublish } if !self.queue.passive => {
+                self.queue.dead_letter_exchange().map(|exchange| (exchange, waiting.dead().name))
+            }
+            _ => None,
+        }
     }
 
     /// The header that counts a message's retries.
-    pub fn counted_by(&self) -> &'static str {
-        self.waiting.counted_by()
+    pub fn counted_by(&self) -> Cow<'static, str> {
+        self.frame.counted_by.clone()
     }
 
-    pub fn archive_name(&self) -> &str {
-        &self.archive_name
-    }
-
-    pub fn dead_name(&self) -> String {
-        self.waiting.dead().name
+    /// The archive, where a bound that it was once declared with is as good as another.
+    pub fn lenient_archive(&self) -> Option<String> {
+        match &self.around {
+            Around::Shipped { waiting, .. } => Some(waiting.archive(false).name),
+            Around::Custom(_) => None,
+        }
     }
 
     /// How much the archive holds, and what happens then.
-    pub fn archive_bound(&self) -> Bound {
-        Bound::of(&self.waiting.archive(false), &self.queue.name, self.waiting.when_full())
+    pub fn archive_bound(&self) -> Option<Bound> {
+        match &self.around {
+            Around::Shipped { waiting, .. } => Some(Bound::of(&waiting.archive(false), &self.queue.name)),
+            Around::Custom(custom) => {
+                let name = custom.archive_queue()?;
+                let archive = custom.topology().queues.into_iter().find(|queue| queue.name == name)?;
+                Some(Bound::of(&archive, &self.queue.name))
+            }
+        }
     }
 
     /// What follows a failed attempt; `random` between 0 and 1 is for the policy's jitter.
@@ -202,24 +257,50 @@ impl Layout {
         // Asking for a delay does not buy more attempts than the policy has.
         let Some(nominal) = self.policy.next_delay(message.retries()) else { return Next::GiveUp };
         let delay = after.unwrap_or_else(|| self.policy.jittered(nominal, random));
-        match self.waiting.place(delay) {
-            Place::Itself => Next::Fail(nominal),
+        let copy = || self.frame.retry_copy(message, reason);
+        let departure = match &self.around {
+            Around::Custom(custom) => custom.retry(message, copy(), delay),
+            Around::Shipped { waiting, .. } => match waiting.place(delay) {
+                Place::Itself => return Next::Fail(nominal),
+                Place::Queue(name) => Departure::Publish(copy().to("", name)),
+            },
+        };
+        match departure {
             // A message with no room for its count would come again for ever: it is archived instead.
-            Place::Queue { name, expiration } => {
-                let moved = self.frame.retried(message, name, expiration, reason);
-                moved.map_or(Next::GiveUp, |moved| Next::Move(Box::new(moved)))
-            }
+            Departure::Publish(copy) => self
+                .frame
+                .counted(copy.mandatory(), message)
+                .map_or(Next::GiveUp, |copy| Next::Depart(Box::new(Departure::Publish(copy)))),
+            other => Next::Depart(Box::new(other)),
         }
     }
 
-    /// The message as it is kept for a human.
-    pub fn archive(&self, message: &Message, reason: &str) -> Publication {
-        self.frame.archived(message, &self.archive_name, reason)
+    /// The message on its way to where it is kept for a human.
+    pub fn archive(&self, message: &Message, reason: &str) -> Departure {
+        let copy = self.frame.archive_copy(message, reason);
+        let departure = match &self.around {
+            Around::Custom(custom) => custom.archive(message, copy, reason),
+            Around::Shipped { waiting, .. } => Departure::Publish(copy.to("", waiting.archive(false).name)),
+        };
+        self.kept(departure, message)
     }
 
-    /// The message as it stands in the dead letters.
-    pub fn dead(&self, message: &Message, reason: &str) -> Publication {
-        self.frame.dead(message, &self.dead_name(), reason)
+    /// The message on its way to the dead letters.
+    pub fn dead(&self, message: &Message, reason: &str) -> Departure {
+        let copy = || self.frame.dead_copy(message, reason);
+        let departure = match &self.around {
+            Around::Custom(custom) => custom.reject(message, copy(), reason),
+            Around::Shipped { rejects: Rejects::ByBroker, .. } => Departure::Reject,
+            Around::Shipped { waiting, .. } => Departure::Publish(copy().to("", waiting.dead().name)),
+        };
+        self.kept(departure, message)
+    }
+
+    fn kept(&self, departure: Departure, message: &Message) -> Departure {
+        match departure {
+            Departure::Publish(copy) => Departure::Publish(self.frame.kept(copy.mandatory(), message)),
+            other => other,
+        }
     }
 
     /// The message at the end of its own queue, counted as one that came again so often, if there is room for the count.

@@ -334,7 +334,7 @@ pub use delivered::{headers, Message};
 pub use error::{BoxError, Error, Fault};
 pub use handler::{Handler, Hook};
 pub use kill_switch::KillSwitch;
-pub use layout::{Archive, RetryLayout};
+pub use layout::{Archive, CustomLayout, Departure, RetryLayout, SharedLayout};
 pub use ledger::{Command, Event, Ledger, Ticket, Verdict};
 pub use message::{Properties, Publication, Table, Value};
 pub use outcome::Outcome;

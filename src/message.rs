@@ -206,6 +206,12 @@ impl Publication {
         self
     }
 
+    /// This is the same message on its way to another exchange, under another routing key.
+    pub fn to(mut self, exchange: impl Into<String>, routing_key: impl Into<String>) -> Self {
+        (self.exchange, self.routing_key) = (exchange.into(), routing_key.into());
+        self
+    }
+
     /// This makes it an error if no queue takes the message.
     pub fn mandatory(mut self) -> Self {
         self.mandatory = true;

@@ -362,3 +362,17 @@ pub struct Topology {
     /// Queues, declared and bound after.
     pub queues: Vec<Queue>,
 }
+
+impl Topology {
+    /// This adds an exchange.
+    pub fn exchange(mut self, exchange: Exchange) -> Self {
+        self.exchanges.push(exchange);
+        self
+    }
+
+    /// This adds a queue.
+    pub fn queue(mut self, queue: Queue) -> Self {
+        self.queues.push(queue);
+        self
+    }
+}

@@ -3,7 +3,7 @@
 use super::Consumer;
 use crate::broker::Connection;
 use crate::error::{Error, Fault};
-use crate::layout::Layout;
+use crate::layout::Bound;
 use crate::topology::{Queue, Topology};
 
 /// All that a set of consumers wants declared, in the order they were given, each thing once.
@@ -52,29 +52,45 @@ pub fn declare_around(connection: &Connection, consumers: &[Consumer], more: &To
     // First of all: an older broker takes a queue's arguments and ignores them.
     consumers.iter().try_for_each(|consumer| consumer.check_broker(connection))?;
     connection.declare(&topology)?;
-    let quorum_archive = connection.is_rabbitmq_from((4, 0, 0));
     for consumer in consumers {
-        let layout = consumer.layout(&topology);
-        if let Some(exchange) = layout.distrusted() {
+        let layout = consumer.queues_around(&topology);
+        if let Some((exchange, dead)) = layout.distrusted() {
             let queue = &consumer.queue.name;
             log::info!(
-                "`{queue}`: rejected messages go to `{}`: no queue declared here is sure to take all dead letters of the exchange \
-                 `{exchange}`",
-                layout.dead_name()
+                "`{queue}`: rejected messages go to `{dead}`: no queue declared here is sure to take all dead letters of the exchange \
+                 `{exchange}`"
             );
         }
-        for queue in consumer.beside(&topology, quorum_archive) {
-            if queue.name == layout.archive_name() {
-                declare_archive(connection, queue, &layout)?;
-            } else {
-                connection.declare_queue(&queue)?;
-            }
-        }
     }
+    declare_beside(connection, consumers, &topology)?;
     Ok(topology)
 }
 
-fn declare_archive(connection: &Connection, archive: Queue, layout: &Layout) -> Result<(), Error> {
+/// What stands beside the queues, each thing once: several of them may share it.
+fn declare_beside(connection: &Connection, consumers: &[Consumer], topology: &Topology) -> Result<(), Error> {
+    let quorum_archive = connection.is_rabbitmq_from((4, 0, 0));
+    let (mut beside, mut archives) = (Topology::default(), Vec::new());
+    for consumer in consumers {
+        let layout = consumer.queues_around(topology);
+        let Topology { exchanges, queues } = consumer.beside(topology, quorum_archive);
+        for exchange in &exchanges {
+            add(&mut beside.exchanges, exchange, "exchange", |exchange| &exchange.name)?;
+        }
+        for queue in &queues {
+            match layout.lenient_archive() == Some(queue.name.clone()) {
+                true => archives.push((queue.clone(), layout.archive_bound())),
+                false => add(&mut beside.queues, queue, "queue", |queue| &queue.name)?,
+            }
+        }
+        if let (None, Some(bound)) = (layout.lenient_archive(), layout.archive_bound()) {
+            archives.push((Queue::existing(&*bound.archive), Some(bound)));
+        }
+    }
+    connection.declare(&beside)?;
+    archives.into_iter().try_for_each(|(archive, bound)| declare_archive(connection, archive, bound))
+}
+
+fn declare_archive(connection: &Connection, archive: Queue, bound: Option<Bound>) -> Result<(), Error> {
     let status = match connection.declare_queue(&archive) {
         // It may have been declared before an upgrade of the broker, or with another bound; it still keeps what it is given.
         Err(err) if err.fault() == Fault::Mismatch => {
@@ -83,7 +99,7 @@ fn declare_archive(connection: &Connection, archive: Queue, layout: &Layout) -> 
         }
         declared => declared?,
     };
-    if let Some(warning) = layout.archive_bound().warning(status.messages) {
+    if let Some(warning) = bound.and_then(|bound| bound.warning(status.messages)) {
         log::warn!("{warning}");
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use super::input::Input;
 use crate::delivered::{headers as names, Message};
-use crate::layout::{Archive, Layout, Next, RetryLayout};
+use crate::layout::{Archive, Chosen, Departure, Layout, Next, RetryLayout};
 use crate::limits::{obstacle, FRAME_MAX};
 use crate::message::{Delivery, Flaw, Parts, Publication, Table, Value};
 use crate::retry::RetryPolicy;
@@ -59,22 +59,30 @@ fn check_moved(publication: &Publication, flaw: Option<Flaw>, reason: &str) {
 
 fn check_moved_in(layout: RetryLayout, publication: &Publication, delivery: &Delivery, reason: &str) {
     let policy = RetryPolicy::fixed(Duration::from_secs(1), 3);
-    let layout = Layout::of(&Queue::new("orders"), &policy, layout, Archive::default(), &Topology::default());
+    let layout = Layout::of(&Queue::new("orders"), &policy, &Chosen::Shipped(layout), Archive::default(), &Topology::default());
     let message = Message::new(delivery, &"orders".into()).counted_by(layout.counted_by());
     let retried = match layout.retry(&message, None, reason, 0.5) {
-        Next::Move(retried) => Some(*retried),
+        Next::Depart(departure) => Some(published(*departure)),
         _ => None,
     };
+    let (archived, dead) = (published(layout.archive(&message, reason)), published(layout.dead(&message, reason)));
     if let Some(retried) = &retried {
-        let retries = retried.header(layout.counted_by());
+        let retries = retried.header(&layout.counted_by());
         assert_eq!(retries.and_then(Value::as_i64), Some(message.attempt().into()), "it would come for ever");
     }
-    for moved in retried.iter().chain([&layout.archive(&message, reason), &layout.dead(&message, reason)]) {
+    for moved in retried.iter().chain([&archived, &dead]) {
         assert_eq!(obstacle(moved, FRAME_MAX), None);
         assert!(moved.body() == publication.body() && moved.routing_key.starts_with("orders."));
         header_frame(moved);
     }
-    check_kept(publication, &layout.dead(&message, reason));
+    check_kept(publication, &dead);
+}
+
+fn published(departure: Departure) -> Publication {
+    match departure {
+        Departure::Publish(publication) => publication,
+        other => panic!("neither layout leaves a message to the broker: {other:?}"),
+    }
 }
 
 fn check_kept(publication: &Publication, dead: &Publication) {

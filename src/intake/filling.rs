@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 const AT_MOST_EVERY: Duration = Duration::from_secs(60);
 
 pub(super) struct Filling {
-    bound: Bound,
+    /// None where nothing is kept, or nobody says where.
+    bound: Option<Bound>,
     /// Of this epoch, on their way into the archive: as many as a prefetch at the most.
     awaited: BTreeSet<Ticket>,
     has_grown: bool,
@@ -20,7 +21,7 @@ pub(super) struct Filling {
 }
 
 impl Filling {
-    pub fn of(bound: Bound) -> Self {
+    pub fn of(bound: Option<Bound>) -> Self {
         Filling { bound, awaited: BTreeSet::new(), has_grown: false, last_look: None }
     }
 
@@ -29,7 +30,8 @@ impl Filling {
         if self.awaited.first().is_some_and(|other| other.epoch != ticket.epoch) {
             self.awaited.clear();
         }
-        if publications.iter().any(|it| it.exchange.is_empty() && it.routing_key == self.bound.archive) {
+        let Some(Bound { archive, .. }) = &self.bound else { return };
+        if publications.iter().any(|it| it.exchange == *archive || it.exchange.is_empty() && it.routing_key == *archive) {
             self.awaited.insert(ticket);
         }
     }
@@ -60,9 +62,10 @@ impl Thread {
             return;
         }
         (self.filling.has_grown, self.filling.last_look) = (false, Some(now));
-        match self.around.connection.declare_queue(&Queue::existing(&*self.filling.bound.archive)) {
+        let Some(bound) = &self.filling.bound else { return };
+        match self.around.connection.declare_queue(&Queue::existing(&*bound.archive)) {
             Ok(status) => {
-                if let Some(warning) = self.filling.bound.warning(status.messages) {
+                if let Some(warning) = bound.warning(status.messages) {
                     log::warn!("{warning}");
                 }
             }

@@ -11,9 +11,6 @@ const DEFAULT_LENGTH: u32 = 1_000_000;
 /// From this share on a human is told, in hundredths.
 const NEARLY_FULL_PERCENT: u64 = 80;
 
-/// What happens when an archive that refuses is full.
-pub(super) const WHEN_REFUSING: &str = "what is given up stays on its queue, which waits for room";
-
 /// How much `<queue>.archive` holds, and for how long: by default 1,000,000 messages, for ever.
 ///
 /// A full archive takes no more (`x-overflow=reject-publish`): the messages that belong there stay unsettled on their queue until
@@ -105,7 +102,12 @@ pub(crate) struct Bound {
 }
 
 impl Bound {
-    pub(super) fn of(archive: &Queue, main: &str, when_full: &'static str) -> Self {
+    pub(super) fn of(archive: &Queue, main: &str) -> Self {
+        let refuses = archive.arguments.get("x-overflow").and_then(Value::as_str).is_some_and(|it| it.starts_with("reject"));
+        let when_full = match refuses {
+            true => "what is given up stays on its queue, which waits for room",
+            false => "the broker drops the oldest of them",
+        };
         let most = archive.arguments.get("x-max-length").and_then(Value::as_i64);
         let most = most.and_then(|most| u64::try_from(most).ok()).unwrap_or(u64::MAX);
         Bound { archive: archive.name.clone(), main: main.to_owned(), most, when_full }
@@ -131,7 +133,7 @@ mod tests {
     #[test]
     fn from_four_fifths_on_a_human_is_told() {
         let archive = Archive::default().max_length(10).beside(&Queue::new("jobs"), false);
-        let bound = Bound::of(&archive, "jobs", WHEN_REFUSING);
+        let bound = Bound::of(&archive, "jobs");
         assert_eq!(bound.warning(7), None);
         let warning = bound.warning(8).unwrap();
         assert!(warning.starts_with("`jobs.archive` holds 8 messages and has room for 10; "), "{warning}");

@@ -1,7 +1,7 @@
 //! The `levels` layout: a queue for each delay, whose messages all wait equally long, because RabbitMQ expires messages at the
 //! head of a queue only (<https://www.rabbitmq.com/docs/ttl#per-message-ttl-caveats>).
 
-use super::archive::{dead_beside, with_type_of, Archive, WHEN_REFUSING};
+use super::archive::{dead_beside, with_type_of, Archive};
 use super::{Place, Waiting};
 use crate::delivered::headers;
 use crate::retry::{level_among, RetryPolicy};
@@ -57,7 +57,7 @@ impl Waiting for Levels {
 
     fn place(&self, delay: Duration) -> Place {
         let level = level_among(&self.levels, delay).expect("a policy that tries again has a level");
-        Place::Queue { name: self.retry_name(level), expiration: None }
+        Place::Queue(self.retry_name(level))
     }
 
     fn archive(&self, quorum_archive: bool) -> Queue {
@@ -66,9 +66,5 @@ impl Waiting for Levels {
 
     fn dead(&self) -> Queue {
         dead_beside(&self.queue)
-    }
-
-    fn when_full(&self) -> &'static str {
-        WHEN_REFUSING
     }
 }

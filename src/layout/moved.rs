@@ -4,51 +4,64 @@ use crate::delivered::{headers, Message};
 use crate::limits::{obstacle, FRAME_MAX};
 use crate::message::{Publication, Table, Value};
 use crate::outcome::cut;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::borrow::Cow;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What a moved message has to fit into, and by which header its retries are counted.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Frame {
     pub max: u32,
-    counted_by: &'static str,
+    pub counted_by: Cow<'static, str>,
 }
 
 impl Frame {
-    pub fn counting_by(counted_by: &'static str) -> Self {
+    pub fn counting_by(counted_by: Cow<'static, str>) -> Self {
         Frame { max: FRAME_MAX, counted_by }
     }
 
-    /// The message as it waits for its next attempt, unless there is no room to count it.
-    pub fn retried(&self, message: &Message, queue: String, expiration: Option<Duration>, reason: &str) -> Option<Publication> {
-        let mut moved = moved(message, queue, reason);
-        moved.properties.expiration = expiration.map(|expiration| expiration.as_millis().to_string());
-        let headers = moved.properties.headers.get_or_insert_default();
-        headers.insert(self.counted_by.into(), count(message.attempt()));
+    /// The message as it waits for its next attempt, addressed nowhere yet.
+    pub fn retry_copy(&self, message: &Message, reason: &str) -> Publication {
+        let mut copy = moved(message, "", reason);
+        let headers = copy.properties.headers.get_or_insert_default();
+        headers.insert(self.counted_by.clone().into(), count(message.attempt()));
         // Its worker has said what becomes of it: the next attempt is counted anew, as a quorum queue does.
         headers.remove(headers::REDELIVERIES);
         forget_history(headers);
-        self.fitted(moved, message).filter(|moved| moved.header(self.counted_by).is_some())
+        copy
     }
 
-    pub fn archived(&self, message: &Message, queue: &str, reason: &str) -> Publication {
-        let mut moved = moved(message, queue.to_owned(), reason);
-        let headers = moved.properties.headers.get_or_insert_default();
+    /// The message as it is kept for a human, addressed nowhere yet.
+    pub fn archive_copy(&self, message: &Message, reason: &str) -> Publication {
+        let mut copy = moved(message, "", reason);
+        let headers = copy.properties.headers.get_or_insert_default();
         forget_history(headers);
         if message.retries() > 0 {
             headers.insert(headers::RETRIES.into(), count(message.retries()));
         }
         // What is no number would end a celery worker that meets it again.
-        headers.entry(self.counted_by.into()).and_modify(|value| *value = count(message.retries()));
-        self.fitted(moved, message).unwrap_or_else(|| self.bare(message, queue))
+        headers.entry(self.counted_by.clone().into()).and_modify(|value| *value = count(message.retries()));
+        copy
     }
 
-    pub fn dead(&self, message: &Message, queue: &str, reason: &str) -> Publication {
-        self.fitted(moved(message, queue.to_owned(), reason), message).unwrap_or_else(|| self.bare(message, queue))
+    /// The message as it stands in the dead letters, addressed nowhere yet.
+    pub fn dead_copy(&self, message: &Message, reason: &str) -> Publication {
+        moved(message, "", reason)
+    }
+
+    /// A copy that is to come again, if it fits with its count.
+    pub fn counted(&self, copy: Publication, message: &Message) -> Option<Publication> {
+        self.fitted(copy, message).filter(|copy| copy.header(&self.counted_by).is_some())
+    }
+
+    /// A copy that is kept, if need be as it came.
+    pub fn kept(&self, copy: Publication, message: &Message) -> Publication {
+        let (exchange, routing_key) = (copy.exchange.clone(), copy.routing_key.clone());
+        self.fitted(copy, message).unwrap_or_else(|| Publication { exchange, routing_key, ..self.bare(message) })
     }
 
     /// The message at the end of its own queue, counted as one that came again so often, unless there is no room to count it.
     pub fn sent_back(&self, message: &Message, queue: &str, times: u32) -> Option<Publication> {
-        let mut moved = moved(message, queue.to_owned(), "its worker ended before it had said what becomes of it");
+        let mut moved = moved(message, queue, "its worker ended before it had said what becomes of it");
         // It has its whole time once more: the broker does not tell how much was left.
         moved.properties.expiration = message.properties().expiration.clone();
         let headers = moved.properties.headers.get_or_insert_default();
@@ -71,7 +84,7 @@ impl Frame {
         let with_only = |is_kept: &dyn Fn(&str) -> bool| {
             let mut moved = moved.clone();
             let headers = moved.properties.headers.get_or_insert_default();
-            let counts = [headers::RETRIES, headers::REDELIVERIES, self.counted_by];
+            let counts = [headers::RETRIES, headers::REDELIVERIES, &self.counted_by];
             headers.retain(|name, _| is_kept(name) || counts.contains(&name.as_str()));
             obstacle(&moved, self.max).is_none().then_some(moved)
         };
@@ -80,8 +93,8 @@ impl Frame {
     }
 
     /// The message as it came, with nothing added: as large as it was, so it fits.
-    fn bare(&self, message: &Message, queue: &str) -> Publication {
-        let mut bare = message.parts.addressed_to(queue);
+    fn bare(&self, message: &Message) -> Publication {
+        let mut bare = message.parts.addressed_to("");
         (bare.properties.user_id, bare.properties.expiration) = (None, None);
         // The publish id that lets a returned message be known needs a little room.
         bare.mandatory = obstacle(&bare, self.max).is_none();
@@ -97,8 +110,8 @@ impl Frame {
 }
 
 /// The message with all its properties, on its way to one queue and no other.
-fn moved(message: &Message, queue: String, reason: &str) -> Publication {
-    let mut moved = message.parts.addressed_to(&queue);
+fn moved(message: &Message, queue: &str, reason: &str) -> Publication {
+    let mut moved = message.parts.addressed_to(queue);
     moved.properties.delivery_mode = Some(2);
     let mut set_aside = Table::new();
     // An expiration would end the wait early; the broker refuses a user id that is not ours.
@@ -168,7 +181,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_counted_is_not_sent_back() {
-        let frame = Frame::counting_by(headers::RETRIES);
+        let frame = Frame::counting_by(headers::RETRIES.into());
         let sent =
             |left| frame.sent_back(&message(left), "jobs", 2).and_then(|sent| sent.header(headers::REDELIVERIES).cloned());
         assert_eq!(sent(FRAME_MAX as usize / 2), Some(Value::I32(2)));

@@ -1,7 +1,7 @@
 //! The `native` layout: the queue itself holds failed messages back and counts them, as quorum queues do from RabbitMQ 4.3.1 on
 //! (<https://www.rabbitmq.com/docs/quorum-queues>, delayed retry).
 
-use super::archive::{dead_beside, Archive, WHEN_REFUSING};
+use super::archive::{dead_beside, Archive};
 use super::{Place, Waiting};
 use crate::delivered::headers;
 use crate::message::Value;
@@ -43,10 +43,6 @@ impl Waiting for Native {
 
     fn dead(&self) -> Queue {
         dead_beside(&self.queue)
-    }
-
-    fn when_full(&self) -> &'static str {
-        WHEN_REFUSING
     }
 }
 

@@ -1,6 +1,7 @@
 //! Failed attempts: where they wait, in each of the layouts, how they come again, and how they end.
 
 mod archive;
+mod custom;
 mod levels;
 mod native;
 mod policy;

@@ -1,0 +1,136 @@
+//! Failed attempts by rules of the user's own, and with nothing around the queue at all.
+
+use super::{always_failing, text};
+use crate::support::stage::Stage;
+use bootstep::{
+    Consumer, CustomLayout, Departure, Exchange, Message, Outcome, Publication, Queue, RetryLayout, RetryPolicy, Topology,
+};
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::time::Duration;
+
+crate::on_both!(
+    a_layout_of_its_own_says_where_messages_wait_and_how_they_are_counted,
+    what_stands_around_by_a_layout_of_its_own_is_declared_again_when_it_is_missing,
+    two_consumers_may_share_what_stands_around_them,
+    nothing_is_declared_around_a_bare_queue,
+    what_a_bare_consumer_gives_up_is_left_to_the_queues_dead_letters,
+    a_failed_message_of_a_bare_queue_comes_again_at_once,
+);
+
+/// Two queues behind fanout exchanges of their names, as a service has them for all its queues; back it goes by `back`.
+struct Service;
+
+const WAIT: Duration = Duration::from_millis(50);
+
+impl CustomLayout for Service {
+    fn counted_by(&self) -> Cow<'static, str> {
+        "tries".into()
+    }
+
+    fn topology(&self) -> Topology {
+        let later = Queue::new("later").message_ttl(WAIT).argument("x-dead-letter-exchange", "back").bind("later", "");
+        let exchanges = [Exchange::fanout("later"), Exchange::topic("back"), Exchange::fanout("lost")];
+        let topology = exchanges.into_iter().fold(Topology::default(), Topology::exchange);
+        topology.queue(later).queue(Queue::new("lost").bind("lost", ""))
+    }
+
+    fn archive_queue(&self) -> Option<String> {
+        Some("lost".into())
+    }
+
+    fn retry(&self, message: &Message, copy: Publication, _delay: Duration) -> Departure {
+        Departure::Publish(copy.to("later", message.routing_key()))
+    }
+
+    fn archive(&self, message: &Message, mut copy: Publication, reason: &str) -> Departure {
+        copy.properties.kind = Some(reason.into());
+        Departure::Publish(copy.to("lost", message.routing_key()))
+    }
+}
+
+fn in_service(queue: &str) -> (Consumer, Arc<std::sync::Mutex<Vec<u32>>>) {
+    let (consumer, attempts) = always_failing(Queue::new(queue).bind("back", queue));
+    let consumer = consumer.exchange(Exchange::topic("back")).layout(Service);
+    (consumer.retry(RetryPolicy::fixed(WAIT, 2)), attempts)
+}
+
+fn a_layout_of_its_own_says_where_messages_wait_and_how_they_are_counted(stage: &Stage) {
+    let (consumer, attempts) = in_service("jobs");
+    let _running = stage.start(consumer);
+    stage.publish("jobs", &["press"]);
+    let lost = stage.take("lost", 1);
+    assert_eq!(*attempts.lock().unwrap(), [1, 2, 3]);
+    assert_eq!((lost[0].body(), lost[0].routing_key()), (&b"press"[..], "jobs"));
+    assert_eq!((text(&lost[0], "tries"), lost[0].properties().kind.as_deref()), ("2".into(), Some("the press is jammed")));
+    let around = ["jobs.archive", "jobs.dead"].map(Queue::existing);
+    assert!(around.iter().all(|queue| stage.connection.declare_queue(queue).is_err()), "only what the layout says");
+}
+
+fn what_stands_around_by_a_layout_of_its_own_is_declared_again_when_it_is_missing(stage: &Stage) {
+    let (consumer, attempts) = in_service("jobs");
+    let _running = stage.start(consumer);
+    stage.connection.delete_queue("later").unwrap();
+    stage.connection.delete_exchange("later").unwrap();
+    stage.publish("jobs", &["press"]);
+    assert_eq!(stage.take("lost", 1)[0].body(), b"press");
+    assert_eq!(*attempts.lock().unwrap(), [1, 2, 3]);
+}
+
+fn two_consumers_may_share_what_stands_around_them(stage: &Stage) {
+    struct Both;
+    impl bootstep::ConsumerStep for Both {
+        fn consumers(&self) -> Vec<Consumer> {
+            ["jobs", "errands"].map(|queue| in_service(queue).0).into()
+        }
+    }
+    let _running = stage.start(Both);
+    stage.publish("jobs", &["press"]);
+    stage.publish("errands", &["bread"]);
+    let mut keys: Vec<String> = stage.take("lost", 2).iter().map(|message| message.routing_key().to_owned()).collect();
+    keys.sort();
+    assert_eq!(keys, ["errands", "jobs"]);
+}
+
+fn bare(consumer: Consumer) -> Consumer {
+    consumer.retry_layout(RetryLayout::Bare)
+}
+
+fn nothing_is_declared_around_a_bare_queue(stage: &Stage) {
+    let _running = stage.start(bare(Consumer::new("jobs", |_: String, _: &Message| Ok(Outcome::Ack))));
+    for name in ["jobs.retry.1s", "jobs.archive", "jobs.dead"] {
+        assert!(stage.connection.declare_queue(&Queue::existing(name)).is_err(), "{name}");
+    }
+}
+
+fn what_a_bare_consumer_gives_up_is_left_to_the_queues_dead_letters(stage: &Stage) {
+    stage.connection.declare_queue(&Queue::new("morgue")).unwrap();
+    let queue = Queue::new("jobs").dead_letter_to("", "morgue");
+    let _running = stage.start(bare(Consumer::new(queue, |job: String, _: &Message| match job.as_str() {
+        "late" => Ok(Outcome::archive("too late")),
+        _ => Ok(Outcome::reject("not ours")),
+    })));
+    stage.publish("jobs", &["late", "strange"]);
+    stage.connection.publish(&[Publication::new("", "jobs", b"\xff".to_vec())], WAIT * 100).unwrap();
+    let dead = stage.take("morgue", 3);
+    assert!(dead.iter().all(|message| text(message, "x-first-death-reason") == "rejected"));
+}
+
+fn a_failed_message_of_a_bare_queue_comes_again_at_once(stage: &Stage) {
+    let attempts = Arc::new(AtomicUsize::new(0));
+    let seen = attempts.clone();
+    let _running = stage.start(bare(Consumer::new("jobs", move |_: String, message: &Message| {
+        match seen.fetch_add(1, Ordering::Relaxed) {
+            0..=2 => Err("the press is jammed".into()),
+            _ => {
+                message.publish("", "done", message.is_redelivered().to_string());
+                Ok(Outcome::Ack)
+            }
+        }
+    })));
+    stage.connection.declare_queue(&Queue::new("done")).unwrap();
+    stage.publish("jobs", &["press"]);
+    assert_eq!(stage.take("done", 1)[0].body(), b"true");
+    assert_eq!(attempts.load(Ordering::Relaxed), 4);
+}
