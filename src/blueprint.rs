@@ -70,6 +70,29 @@ impl Blueprint {
         self.entries.iter().find(|entry| entry.name == name).map_or(&[], |entry| &entry.requires)
     }
 
+    /// The graph in Graphviz's language (<https://graphviz.org/doc/info/lang.html>): an arrow from each step to each that it
+    /// requires.
+    ///
+    /// ```
+    /// use bootstep::{Blueprint, Broker, MemoryBroker, Worker};
+    ///
+    /// let worker = Worker::new(Broker::from(&MemoryBroker::new()));
+    /// let graph = Blueprint::of(&worker.steps)?.to_dot();
+    /// assert!(graph.contains(r#""declare-dead-letters" -> "connect";"#));
+    /// # Ok::<(), bootstep::Error>(())
+    /// ```
+    pub fn to_dot(&self) -> String {
+        let quoted = |name: &str| format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""));
+        let mut graph = String::from("digraph blueprint {\n");
+        for entry in &self.entries {
+            graph += &format!("    {};\n", quoted(&entry.name));
+            for required in &entry.requires {
+                graph += &format!("    {} -> {};\n", quoted(&entry.name), quoted(required));
+            }
+        }
+        graph + "}\n"
+    }
+
     /// For each place in the order, the place in which the step was added.
     pub(crate) fn added(&self) -> impl Iterator<Item = usize> + '_ {
         self.entries.iter().map(|entry| entry.added)

@@ -235,3 +235,19 @@ fn a_step_that_fails_while_running_restarts_itself_and_what_stands_on_it_and_not
         ]
     );
 }
+
+#[test]
+fn the_graph_is_drawn_with_an_arrow_to_each_required_step() {
+    let drawn = Blueprint::of(&steps(&[("consume", &["connect", "the \"pool\""]), ("connect", &[]), ("the \"pool\"", &[])]));
+    let lines = [
+        "digraph blueprint {",
+        r#"    "connect";"#,
+        r#"    "the \"pool\"";"#,
+        r#"    "consume";"#,
+        r#"    "consume" -> "connect";"#,
+        r#"    "consume" -> "the \"pool\"";"#,
+        "}",
+        "",
+    ];
+    assert_eq!(drawn.unwrap().to_dot(), lines.join("\n"));
+}
