@@ -59,6 +59,7 @@ pub struct Consumer {
     kill_switch: Option<KillSwitch>,
     poison_after: Option<u32>,
     time_limits: TimeLimits,
+    halt_when_deleted: Option<u8>,
 }
 
 /// Unsettled messages per consumer, unless told otherwise.
@@ -94,6 +95,7 @@ impl Consumer {
             kill_switch: None,
             poison_after: None,
             time_limits: TimeLimits::default(),
+            halt_when_deleted: None,
         }
     }
 
@@ -240,9 +242,29 @@ impl Consumer {
         self
     }
 
+    /// When somebody deletes the queue while it is consumed, the worker halts with this exit code. By default a queue that was
+    /// declared here is declared again, and another team's is waited for.
+    pub fn halt_when_deleted(mut self, code: u8) -> Self {
+        self.halt_when_deleted = Some(code);
+        self
+    }
+
     /// The queue it consumes from.
     pub fn queue(&self) -> &Queue {
         &self.queue
+    }
+
+    /// The same with its queue as the broker has named it just now, where the broker is to name it.
+    pub(crate) fn named_by(&self, connection: &Connection) -> Result<Self, Error> {
+        let mut named = self.clone();
+        if self.queue.name.is_empty() {
+            named.queue.name = connection.declare_queue(&self.queue)?.name;
+        }
+        Ok(named)
+    }
+
+    pub(crate) fn exit_code_when_deleted(&self) -> Option<u8> {
+        self.halt_when_deleted
     }
 
     pub(crate) fn runs_on_intake_thread(&self) -> bool {
@@ -329,10 +351,9 @@ impl Consumer {
         self.layout.check(&self.queue, &self.retry, &self.archive).map_err(wrong)?;
         self.check_that_it_stays()?;
         match self.queue.name.as_str() {
-            "" => Err(Error::new(
-                Fault::Config,
-                "a consumer's queue has no name; queues named by the broker cannot be consumed yet",
-            )),
+            "" if self.queue.passive => {
+                Err(Error::new(Fault::Config, "an existing queue has no name; say which one is to be consumed"))
+            }
             // Short strings of AMQP hold 255 bytes, and the longest suffix is that of a retry queue.
             name if name.len() > 230 => {
                 Err(Error::new(Fault::Config, format!("the queue name `{name}` is longer than 230 bytes")))

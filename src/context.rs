@@ -9,7 +9,7 @@ use crate::pool::Pool;
 use crate::publisher::Publisher;
 use crate::recall::Recall;
 use crate::shutdown::{Shutdown, Urgency};
-use crate::tally::Roster;
+use crate::tally::{Roster, Statuses};
 use crate::topology::Topology;
 use crossbeam_channel::{select, Sender};
 use std::any::{type_name, Any, TypeId};
@@ -114,6 +114,11 @@ impl Context {
         self.roster.clone()
     }
 
+    /// How all consumers of the worker fare, for as long as it runs and over every reconnect.
+    pub fn statuses(&self) -> Statuses {
+        Statuses::of(self.roster.clone())
+    }
+
     /// The broker that the worker was made for.
     pub fn broker(&self) -> &Broker {
         &self.broker
@@ -186,7 +191,7 @@ impl Context {
             // Without the step that declares, nothing is known to be there.
             declared: self.get::<Topology>().unwrap_or_default(),
             halt: Arc::new(move |code, reason| {
-                log::error!("a handler halts the worker with exit code {code}: {}", one_line(&reason));
+                log::error!("the worker halts with exit code {code}: {}", one_line(&reason));
                 shutdown.halt(code);
             }),
         };

@@ -12,6 +12,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
 pub struct Error {
     fault: Fault,
     what: String,
+    step: Option<String>,
     source: Option<BoxError>,
 }
 
@@ -51,7 +52,7 @@ pub enum Fault {
 impl Error {
     /// This is an error of the given sort; `what` completes "failed: …" in lower case, without a full stop.
     pub fn new(fault: Fault, what: impl Into<String>) -> Self {
-        Error { fault, what: what.into(), source: None }
+        Error { fault, what: what.into(), step: None, source: None }
     }
 
     /// This is the same error with its cause attached.
@@ -63,6 +64,17 @@ impl Error {
     /// This is the sort of the error.
     pub fn fault(&self) -> Fault {
         self.fault
+    }
+
+    /// The same error, met by this step.
+    pub(crate) fn of_step(mut self, name: &str) -> Self {
+        self.step = Some(name.to_owned());
+        self
+    }
+
+    /// The name of the step that did not start, if that is what failed.
+    pub fn step(&self) -> Option<&str> {
+        self.step.as_deref()
     }
 
     /// This says whether trying again later can help without anybody changing a setting.

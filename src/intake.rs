@@ -85,6 +85,8 @@ impl Intake {
         // The queue may have been declared by others.
         consumer.check()?;
         consumer.check_broker(&around.connection)?;
+        let unnamed = Some(consumer).filter(|consumer| consumer.queue().name.is_empty()).cloned();
+        let consumer = consumer.named_by(&around.connection)?;
         let (control, orders) = crossbeam_channel::bounded(2);
         let (ready, answer) = crossbeam_channel::bounded(1);
         let (alive, ended) = crossbeam_channel::bounded(0);
@@ -95,6 +97,7 @@ impl Intake {
             tally,
             subscription: consumer.subscription(),
             consumer: consumer.clone(),
+            unnamed,
             around: around.clone(),
             orders,
             ready: Some(ready),
@@ -147,6 +150,8 @@ impl Intake {
 
 struct Thread {
     consumer: Consumer,
+    /// The same with a queue that the broker is to name.
+    unnamed: Option<Consumer>,
     performance: Arc<Performance>,
     tally: Arc<Tally>,
     subscription: Subscription,
@@ -168,7 +173,6 @@ struct Thread {
 
 impl Thread {
     fn run(&mut self) {
-        let queue = self.subscription.queue.clone();
         let (mut backoff, mut told) = (Backoff::new(), Told::default());
         loop {
             let began = self.around.clock.now();
@@ -195,8 +199,14 @@ impl Thread {
                     err => err,
                 },
             };
-            if err.fault() == Fault::NotFound && self.declare_again(&err) {
-                continue;
+            let queue = self.subscription.queue.clone();
+            if err.fault() == Fault::NotFound {
+                if let Some(code) = self.consumer.exit_code_when_deleted() {
+                    return (self.around.halt)(code, format!("`{queue}`: {err}"));
+                }
+                if self.declare_again(&err) {
+                    continue;
+                }
             }
             let delay = backoff.next_delay(&err);
             let what = with_remedy(&err);
@@ -223,22 +233,34 @@ impl Thread {
     /// A queue of ours that somebody deleted is declared again at once: what waits for its retry has nowhere else to go, and a
     /// classic retry queue drops what comes due while its main queue is missing.
     fn declare_again(&mut self, err: &Error) -> bool {
-        let queue = self.consumer.queue();
+        let name = self.consumer.queue().name.clone();
         let now = self.around.clock.now();
         let just_did = |last| now.saturating_duration_since(last) < Duration::from_secs(1);
-        if queue.passive || self.declared_again.is_some_and(just_did) {
+        if self.consumer.queue().passive || self.declared_again.is_some_and(just_did) {
             return false;
         }
         self.declared_again = Some(now);
-        match self.around.connection.declare_queue(queue) {
-            Ok(_) => log::warn!("`{}`: {err}; it is declared again", queue.name),
+        let declared = match self.unnamed.clone() {
+            Some(unnamed) => unnamed.named_by(&self.around.connection).map(|named| self.consume_instead(named)),
+            None => self.around.connection.declare_queue(self.consumer.queue()).map(drop),
+        };
+        match declared {
+            Ok(()) => log::warn!("`{name}`: {err}; it is declared again"),
             Err(again) if matches!(again.fault(), Fault::Lost | Fault::Timeout) => {}
             Err(again) => {
-                log::warn!("`{}`: {err}; it cannot be declared again: {}", queue.name, with_remedy(&again));
+                log::warn!("`{name}`: {err}; it cannot be declared again: {}", with_remedy(&again));
                 return false;
             }
         }
         true
+    }
+
+    /// The broker names a queue anew each time.
+    fn consume_instead(&mut self, named: Consumer) {
+        let frame_max = self.around.connection.frame_max();
+        self.performance = Arc::new(named.performance(&self.around.declared, frame_max, self.tally.clone()));
+        self.subscription = named.subscription();
+        self.consumer = named;
     }
 
     /// Whatever refuses a message may have been deleted. Declaring what stands beside the queue again costs little, next to a

@@ -343,7 +343,7 @@ pub use publisher::Publisher;
 pub use retry::RetryPolicy;
 pub use shutdown::Shutdown;
 pub use step::{ConsumerStep, Step, Steps, Stop};
-pub use tally::{ConsumerState, ConsumerStatus};
+pub use tally::{ConsumerState, ConsumerStatus, Statuses};
 pub use topology::{Binding, Exchange, ExchangeKind, Queue, Topology};
 pub use transport::memory::MemoryBroker;
 pub use transport::QueueStatus;

@@ -133,7 +133,7 @@ impl Supervisor {
                     if !transient || late {
                         let fault = err.downcast_ref::<Error>().map_or(Fault::Step, Error::fault);
                         let what = format!("step `{}` did not start", states[place].name);
-                        return Err(Error::new(fault, what).because(err));
+                        return Err(Error::new(fault, what).of_step(&states[place].name).because(err));
                     }
                     self.take_failure(states, place, &*err);
                 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConsumerStatus {
-    /// The queue it consumes.
+    /// The queue it consumes; empty where the broker names it.
     pub queue: String,
     /// The step that brought it.
     pub step: String,
@@ -285,5 +285,20 @@ impl Roster {
     /// How all of them fare.
     pub fn statuses(&self) -> Vec<ConsumerStatus> {
         self.all().iter().map(|tally| tally.status()).collect()
+    }
+}
+
+/// How all consumers of a worker fare, at any time and from any thread: for a health endpoint, or metrics.
+#[derive(Clone)]
+pub struct Statuses(Roster);
+
+impl Statuses {
+    pub(crate) fn of(roster: Roster) -> Self {
+        Statuses(roster)
+    }
+
+    /// How each fares now, in the order in which they start.
+    pub fn consumers(&self) -> Vec<ConsumerStatus> {
+        self.0.statuses()
     }
 }

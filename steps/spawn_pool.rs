@@ -30,8 +30,10 @@ impl Step for SpawnPool {
 
     fn start(&mut self, ctx: &mut Context) -> Result<(), BoxError> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let queues: BTreeSet<&String> = ctx.consumers().iter().map(|consumer| &consumer.queue().name).collect();
-        let pool = Pool::new(self.threads.unwrap_or(cores.max(4)), queues.len());
+        let (unnamed, named): (Vec<&str>, Vec<&str>) =
+            ctx.consumers().iter().map(|consumer| consumer.queue().name.as_str()).partition(|name| name.is_empty());
+        let queues = BTreeSet::from_iter(named).len() + unnamed.len();
+        let pool = Pool::new(self.threads.unwrap_or(cores.max(4)), queues);
         ctx.provide(pool.clone());
         self.pool = Some(pool);
         Ok(())

@@ -17,7 +17,10 @@ pub fn topology_of(consumers: &[Consumer]) -> Result<Topology, Error> {
         for exchange in &consumer.exchanges {
             add(&mut topology.exchanges, exchange, "exchange", |exchange| &exchange.name)?;
         }
-        add(&mut topology.queues, &consumer.queue, "queue", |queue| &queue.name)?;
+        // One that the broker names is declared when it is consumed, and anew for each connection.
+        if !consumer.queue.name.is_empty() {
+            add(&mut topology.queues, &consumer.queue, "queue", |queue| &queue.name)?;
+        }
     }
     Ok(topology)
 }

@@ -20,6 +20,7 @@ mod poison;
 mod recovery;
 mod recovery_lines;
 mod retry;
+mod server_named;
 mod shutdown;
 mod shutdown_process;
 mod support;
