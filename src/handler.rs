@@ -44,7 +44,7 @@ pub trait Handler: Send + Sync + 'static {
 /// What happens around each message, on the thread that runs the handler: a database connection, a trace header.
 ///
 /// Hooks begin in the order in which they were added and finish in reverse. Each that has begun is finished once, by `end` or
-/// by `failed`, whatever happens in between; one that panics there is not called again.
+/// by `failed`, whatever happens in between; one that fails or panics there is not called again.
 pub trait Hook: Send + Sync + 'static {
     /// Before the body is decoded. An `Err` is a failed attempt: the handler and the hooks after this one do not run, and this
     /// one is not told of the failure.
@@ -52,8 +52,11 @@ pub trait Hook: Send + Sync + 'static {
         Ok(())
     }
 
-    /// After the handler has returned an outcome.
-    fn end(&self, _message: &Message, _outcome: &Outcome) {}
+    /// After the handler has returned an outcome, and before anything comes of it. An `Err`, of a transaction that cannot be
+    /// committed, makes it a failed attempt: what the handler said counts no more, and the hooks that have not ended are told.
+    fn end(&self, _message: &Message, _outcome: &Outcome) -> Result<(), BoxError> {
+        Ok(())
+    }
 
     /// After the message could not be decoded, or a later hook or the handler has failed or panicked.
     fn failed(&self, _message: &Message, _reason: &str) {}
@@ -174,10 +177,10 @@ impl Performance {
             begun.set(begun.get() + 1);
         }
         match self.unfit(message).map_or_else(|| self.handler.decode_and_handle(message), Err) {
-            Ok(Ok(outcome)) => {
-                self.finish(begun, |hook| hook.end(message, &outcome));
-                outcome
-            }
+            Ok(Ok(outcome)) => match self.finish(begun, |hook| hook.end(message, &outcome)) {
+                Ok(()) => outcome,
+                Err(err) => self.failed(message, begun, format!("a hook could not end: {}", chain(&*err))),
+            },
             Ok(Err(err)) => self.failed(message, begun, chain(&*err)),
             Err(err) => {
                 self.tell_failed(message, begun, &err.to_string());
@@ -196,18 +199,21 @@ impl Performance {
     }
 
     fn tell_failed(&self, message: &Message, begun: &Cell<usize>, reason: &str) {
-        self.finish(begun, |hook| {
+        let told = self.finish(begun, |hook| {
             // A hook that panics here must not take the message with it.
             let _ = catch_unwind(AssertUnwindSafe(|| hook.failed(message, reason)));
+            Ok(())
         });
+        debug_assert!(told.is_ok(), "none of them can stop it");
     }
 
-    fn finish(&self, begun: &Cell<usize>, tell: impl Fn(&Arc<dyn Hook>)) {
+    fn finish(&self, begun: &Cell<usize>, tell: impl Fn(&Arc<dyn Hook>) -> Result<(), BoxError>) -> Result<(), BoxError> {
         while let Some(last) = begun.get().checked_sub(1) {
-            // Counted as finished first: one that panics is not told twice.
+            // Counted as finished first: one that fails or panics is not told twice.
             begun.set(last);
-            tell(&self.hooks[last]);
+            tell(&self.hooks[last])?;
         }
+        Ok(())
     }
 
     fn unfit(&self, message: &Message) -> Option<DecodeError> {

@@ -205,8 +205,8 @@ fn a_hook_sees_what_was_not_decoded(stage: &Stage) {
         fn begin(&self, message: &Message) -> Result<(), bootstep::BoxError> {
             Ok(self.0.send(format!("begin {}", String::from_utf8_lossy(message.body())))?)
         }
-        fn end(&self, _message: &Message, outcome: &Outcome) {
-            self.0.send(format!("end {outcome}")).unwrap();
+        fn end(&self, _message: &Message, outcome: &Outcome) -> Result<(), bootstep::BoxError> {
+            Ok(self.0.send(format!("end {outcome}"))?)
         }
         fn failed(&self, _message: &Message, reason: &str) {
             self.0.send(format!("failed {}", &reason[..8])).unwrap();

@@ -25,8 +25,8 @@ impl Hook for Telling {
         self.happens("begin", message)
     }
 
-    fn end(&self, message: &Message, _outcome: &Outcome) {
-        self.happens("end", message).unwrap();
+    fn end(&self, message: &Message, _outcome: &Outcome) -> Result<(), BoxError> {
+        self.happens("end", message)
     }
 
     fn failed(&self, message: &Message, _reason: &str) {
@@ -54,11 +54,13 @@ fn every_hook_that_began_is_finished_once_in_reverse(stage: &Stage) {
     check(stage, &told, "begin:outer", "begin:outer");
     check(stage, &told, "begin:inner", "begin:outer begin:inner failed:outer");
     check(stage, &told, "begin:inner!", "begin:outer begin:inner failed:outer");
+    check(stage, &told, "end:inner", "begin:outer begin:inner handle end:inner failed:outer");
+    check(stage, &told, "end:outer", fine);
     check(stage, &told, "end:inner!", "begin:outer begin:inner handle end:inner failed:outer");
     check(stage, &told, "end:outer!", fine);
     check(stage, &told, "handle failed:inner!", broken);
     stage.until("all are done", || stage.ready("hooked") == 0);
-    assert_eq!(stage.take("hooked.archive", 8).len(), 8);
+    assert_eq!(stage.take("hooked.archive", 10).len(), 10);
 }
 
 fn misbehave(body: &str, place: &str) -> Result<(), BoxError> {
