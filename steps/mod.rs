@@ -2,6 +2,7 @@
 //!
 //! Each imports from `bootstep` exactly what a user's own step could; the worker adds them in [`Worker::new`](crate::Worker).
 
+pub mod celery_message_consumer;
 mod connect;
 mod connect_publisher;
 mod declare_dead_letters;

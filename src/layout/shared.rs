@@ -5,7 +5,7 @@ use super::custom::{CustomLayout, Departure};
 use crate::delivered::{headers, Message};
 use crate::message::{Publication, Table, Value};
 use crate::retry::whole;
-use crate::topology::{Queue, Topology};
+use crate::topology::{Exchange, Queue, Topology};
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ pub struct SharedLayout {
     queue: String,
     retry_header: Cow<'static, str>,
     archive_arguments: Table,
-    bound_to: Option<String>,
+    bound_to: Option<Exchange>,
 }
 
 impl SharedLayout {
@@ -64,8 +64,8 @@ impl SharedLayout {
 
     /// The exchange that retry and archive queue are bound to, each by its own name (none by default): where a deployment's
     /// `EXCHANGES` has one called `default`. Nothing is published there from here, since it arrives by the default exchange as well.
-    pub fn bound_to(mut self, exchange: impl Into<String>) -> Self {
-        self.bound_to = Some(exchange.into());
+    pub fn bound_to(mut self, exchange: Exchange) -> Self {
+        self.bound_to = Some(exchange);
         self
     }
 
@@ -80,7 +80,7 @@ impl SharedLayout {
     fn bound(&self, queue: Queue) -> Queue {
         let name = queue.name.clone();
         match &self.bound_to {
-            Some(exchange) => queue.bind(exchange, name),
+            Some(exchange) => queue.bind(&*exchange.name, name),
             None => queue,
         }
     }
@@ -94,24 +94,47 @@ impl CustomLayout for SharedLayout {
     fn topology(&self) -> Topology {
         let retry = Queue::new(self.retry_name()).dead_letter_to("", &self.queue);
         let archive = Queue { arguments: self.archive_arguments.clone(), ..Queue::new(self.archive_name()) };
-        Topology::default().queue(self.bound(retry)).queue(self.bound(archive))
+        let around = Topology { exchanges: self.bound_to.iter().cloned().collect(), ..Topology::default() };
+        around.queue(self.bound(retry)).queue(self.bound(archive))
     }
 
     fn archive_queue(&self) -> Option<String> {
         Some(self.archive_name())
     }
 
-    fn retry(&self, _message: &Message, mut copy: Publication, delay: Duration) -> Departure {
+    fn retry(&self, _message: &Message, copy: Publication, delay: Duration) -> Departure {
+        let mut copy = readable(copy);
         copy.properties.expiration = Some(whole(delay).as_millis().to_string());
         Departure::Publish(copy.to("", self.retry_name()))
     }
 
     fn archive(&self, _message: &Message, copy: Publication, _reason: &str) -> Departure {
-        Departure::Publish(copy.to("", self.archive_name()))
+        Departure::Publish(readable(copy).to("", self.archive_name()))
     }
 
     /// There are three queues and no more: who looks for what went wrong looks in the archive.
     fn reject(&self, message: &Message, copy: Publication, reason: &str) -> Departure {
         self.archive(message, copy, reason)
+    }
+}
+
+/// The same with integers of 32 bits where there are fewer: py-amqp up to 5.3 loses its connection over 16 bits with a sign, and takes
+/// 8 bits with a sign for those without.
+fn readable(mut copy: Publication) -> Publication {
+    copy.properties.headers = copy.properties.headers.map(wider_all);
+    copy
+}
+
+fn wider_all(table: Table) -> Table {
+    table.into_iter().map(|(name, value)| (name, wider(value))).collect()
+}
+
+fn wider(value: Value) -> Value {
+    match value {
+        Value::I8(number) => Value::I32(number.into()),
+        Value::I16(number) => Value::I32(number.into()),
+        Value::Array(values) => Value::Array(values.into_iter().map(wider).collect()),
+        Value::Table(table) => Value::Table(wider_all(table)),
+        other => other,
     }
 }

@@ -2,6 +2,7 @@
 
 mod blueprint;
 mod broker;
+mod celery_message_consumer;
 mod consumer_timeout;
 mod consuming;
 mod decode_errors;

@@ -6,6 +6,7 @@
 pub mod alone;
 pub mod heard;
 mod installation;
+pub mod listed;
 mod management;
 pub mod node;
 mod ports;

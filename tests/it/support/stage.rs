@@ -27,7 +27,11 @@ impl Stage {
 
     pub fn rabbitmq() -> Stage {
         let vhost = fresh_vhost();
-        let broker = Broker::amqp(&vhost.url).unwrap();
+        Stage::on(Broker::amqp(&vhost.url).unwrap(), vhost)
+    }
+
+    /// A stage on this virtual host of RabbitMQ.
+    pub fn on(broker: Broker, vhost: VirtualHost) -> Stage {
         let connection = broker.connect("test").unwrap();
         Stage { broker, connection, memory: None, vhost: Some(vhost) }
     }
@@ -37,6 +41,17 @@ impl Stage {
         let stage = Stage::rabbitmq();
         let url = stage.vhost.as_ref().map(|vhost| vhost.url.clone()).unwrap_or_default();
         (stage, url)
+    }
+
+    /// The name of its virtual host on RabbitMQ.
+    pub fn vhost_name(&self) -> &str {
+        self.vhost.as_ref().map_or("", VirtualHost::name)
+    }
+
+    /// The same after its connection was closed.
+    pub fn reconnected(mut self) -> Stage {
+        self.connection = self.broker.connect("test").unwrap();
+        self
     }
 
     /// A worker with this step, booted.

@@ -34,6 +34,11 @@ pub fn fresh_vhost() -> VirtualHost {
     }
 }
 
+/// The same on the private node, whatever broker the other tests are tried on.
+pub fn private_vhost() -> VirtualHost {
+    on_private_node(shared_node(), unique("bootstep-test"))
+}
+
 /// The virtual host that the tests of this process share; name what you put there with [`unique`].
 pub fn shared_vhost() -> Arc<VirtualHost> {
     // A static is never dropped, and on a foreign broker somebody must delete it: there the last test that uses it does.
@@ -79,6 +84,12 @@ fn on_foreign_broker(text: &str, name: String) -> VirtualHost {
     management.add_vhost(&name, &user);
     url.set_path(&name);
     VirtualHost { url: url.into(), name, home: Home::Foreign(management) }
+}
+
+impl VirtualHost {
+    pub fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 impl Drop for VirtualHost {
