@@ -68,8 +68,10 @@ impl<T: DeserializeOwned> Decode for Json<T> {
 }
 
 /// What serde_json says, without the pieces of the body that it quotes: the reason is logged, a body never is.
-fn without_body(err: &serde_json::Error) -> String {
-    let (text, place) = (err.to_string(), format!("line {} column {}", err.line(), err.column()));
+pub(crate) fn without_body(err: &serde_json::Error) -> String {
+    let text = err.to_string();
+    // A value that is read already has no lines.
+    let place = if err.line() == 0 { String::new() } else { format!(", at line {} column {}", err.line(), err.column()) };
     if !err.is_data() || text.starts_with("missing field `") {
         return text;
     }
@@ -78,7 +80,7 @@ fn without_body(err: &serde_json::Error) -> String {
         ("invalid type" | "invalid value" | "invalid length" | "unknown field" | "unknown variant", Some((_, wanted))) => {
             format!("{kind}, expected {wanted}")
         }
-        _ => format!("a value of another kind, at {place}"),
+        _ => format!("a value of another kind{place}"),
     }
 }
 

@@ -274,7 +274,7 @@
 //! | where | what |
 //! |---|---|
 //! | `error`, `message`, `outcome`, `retry`, `clock`, `topology`, `ledger`, `limits`, `kill_switch`, `remedy`, `told`, `shutdown`, `logging` | values and pure rules |
-//! | `delivered`, `decode`, `poison`, `layout`, `recall` | a message as a handler meets it, its body, whether it is to be handled at all, where it goes when it is moved, and which were |
+//! | `delivered`, `decode`, [`celery`], `poison`, `layout`, `recall` | a message as a handler meets it, its body, Celery's tasks, whether it is to be handled at all, where it goes when it is moved, and which were |
 //! | `stint`, `tally`, `watchdog` | what handlers are at, what became of messages, and who looks after both |
 //! | `transport/` | the private contract, and its two flavours `amqp/` and `memory/` |
 //! | `broker` | [`Broker`] and [`Connection`]: what the rest sees of a transport |
@@ -287,6 +287,7 @@ extern crate self as bootstep;
 
 mod blueprint;
 mod broker;
+pub mod celery;
 mod clock;
 mod consumer;
 mod context;

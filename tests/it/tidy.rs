@@ -24,7 +24,7 @@ const LAYERS: &[&[&str]] = &[
         "logging",
     ],
     &["delivered", "recall"],
-    &["decode", "poison", "layout", "transport", "stint", "tally", "watchdog"],
+    &["decode", "celery", "poison", "layout", "transport", "stint", "tally", "watchdog"],
     &["broker"],
     &["handler"],
     &["pool", "publisher", "consumer"],
