@@ -150,6 +150,7 @@ impl Plan {
             Departure::Publish(copy) => Plan::moving(copy),
             Departure::Requeue => Plan::leaving(Vec::new(), Verdict::Requeue),
             Departure::Reject => Plan::leaving(Vec::new(), Verdict::Reject),
+            Departure::Discard => Plan::leaving(Vec::new(), Verdict::Ack),
         }))
     }
 }
@@ -328,6 +329,7 @@ fn whereto(departure: &Departure, deed: &str) -> String {
         Departure::Publish(copy) => format!("{deed} what `{}` routes to", copy.exchange),
         Departure::Requeue => "handed back".into(),
         Departure::Reject => "left to the queue's dead-letter exchange".into(),
+        Departure::Discard => "kept nowhere".into(),
     }
 }
 

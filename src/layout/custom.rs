@@ -83,6 +83,8 @@ pub enum Departure {
     Requeue,
     /// `basic.reject` without requeue: the queue's dead-letter exchange gets it, if it has one; else it is gone.
     Reject,
+    /// It is acked, and gone: for what nobody wants to keep, where the queue itself would dead-letter it to come again.
+    Discard,
 }
 
 /// Nothing around the queue.

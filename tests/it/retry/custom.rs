@@ -17,6 +17,7 @@ crate::on_both!(
     nothing_is_declared_around_a_bare_queue,
     what_a_bare_consumer_gives_up_is_left_to_the_queues_dead_letters,
     a_failed_message_of_a_bare_queue_comes_again_at_once,
+    what_is_to_be_discarded_is_gone_whatever_the_queue_does_with_rejects,
 );
 
 /// Two queues behind fanout exchanges of their names, as a service has them for all its queues; back it goes by `back`.
@@ -133,4 +134,23 @@ fn a_failed_message_of_a_bare_queue_comes_again_at_once(stage: &Stage) {
     stage.publish("jobs", &["press"]);
     assert_eq!(stage.take("done", 1)[0].body(), b"true");
     assert_eq!(attempts.load(Ordering::Relaxed), 4);
+}
+
+fn what_is_to_be_discarded_is_gone_whatever_the_queue_does_with_rejects(stage: &Stage) {
+    struct Forget;
+    impl CustomLayout for Forget {
+        fn archive(&self, _message: &Message, _copy: Publication, _reason: &str) -> Departure {
+            Departure::Discard
+        }
+    }
+    stage.connection.declare_queue(&Queue::new("morgue")).unwrap();
+    let consumer =
+        Consumer::new(Queue::new("jobs").dead_letter_to("", "morgue"), |job: String, _: &Message| match job.as_str() {
+            "late" => Ok(Outcome::archive("too late")),
+            _ => Ok(Outcome::reject("not ours")),
+        });
+    let running = stage.start(consumer.layout(Forget));
+    stage.publish("jobs", &["late", "strange"]);
+    assert_eq!(stage.take("morgue", 1)[0].body(), b"strange");
+    assert_eq!((running.stop(), stage.ready("jobs"), stage.ready("morgue")), (0, 0, 0));
 }
