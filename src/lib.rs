@@ -281,6 +281,7 @@
 //! | `handler`, `pool`, `publisher`, `consumer`, `intake` | the data path above |
 //! | `context`, `step`, `blueprint`, `supervisor`, `worker` | boot, restart, end |
 //! | [`steps`] | the shipped steps, each a template to copy |
+//! | [`coming_from`] | pages for those who come from another system |
 //! | `fuzzing` | in no build but the fuzzer's and the tests': what holds for any input |
 
 extern crate self as bootstep;
@@ -289,6 +290,7 @@ mod blueprint;
 mod broker;
 pub mod celery;
 mod clock;
+pub mod coming_from;
 mod consumer;
 mod context;
 mod decode;

@@ -45,3 +45,25 @@ fn custom_consumer_boots_handles_and_shows_its_dead_letter() {
 fn greetings_greets() {
     assert_eq!(lines_of("greetings"), ["hello, memory broker"]);
 }
+
+#[test]
+fn celery_message_consumer_retries_archives_and_moves_back() {
+    let mut lines = lines_of("celery_message_consumer");
+    assert_eq!(lines.remove(0), "AMQP_URL is not set: this runs on the memory broker, in this process");
+    assert_eq!(lines.pop().as_deref(), Some("ended with exit code 0"));
+    assert_eq!(lines.pop().as_deref(), Some("1 moved back and tried again; 2 in the archive"));
+    // Handlers run side by side.
+    lines.sort();
+    let expected = [
+        "in `order.paid.archived`: three cups because the body is not the JSON that is wanted: expected ident at line 1 column 2",
+        "in `order.paid.archived`: {\"id\": 3} because there is no such order",
+        "noted `order.late`",
+        "noted `order.paid`",
+        "noted `order.paid`",
+        "noted `order.paid`",
+        "order 1 packed in attempt 1",
+        "order 2 packed in attempt 3",
+        "order 4: sorry for `order.late`",
+    ];
+    assert_eq!(lines, expected);
+}

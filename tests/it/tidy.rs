@@ -34,7 +34,7 @@ const LAYERS: &[&[&str]] = &[
     &["blueprint"],
     &["steps", "supervisor"],
     &["worker"],
-    &["config", "cli", "main"],
+    &["config", "cli", "main", "coming_from"],
     &["fuzzing"],
 ];
 

@@ -1,0 +1,4 @@
+//! Pages for those who come from another system: its code and settings beside ours, what changes, how to move without stopping.
+
+#[doc = include_str!("../docs/coming-from/celery-message-consumer.md")]
+pub mod celery_message_consumer {}
