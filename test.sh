@@ -34,6 +34,7 @@ check_everything() {
     # The nodes of the tests live in this folder, where the end can see that none is left.
     phase 'tests' env TMPDIR="$folder" cargo test
     phase 'tests of TLS' env TMPDIR="$folder" cargo test --workspace --exclude bootstep-faults --all-features --lib --test tls
+    phase 'tests of the database example' cargo test -p bootstep-example-database
     phase 'tests of faults' env TMPDIR="$folder" cargo test -p bootstep-faults
     phase 'documentation' env RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --workspace --all-features
     for example in examples/*.rs; do
