@@ -2,3 +2,6 @@
 
 #[doc = include_str!("../docs/coming-from/celery-message-consumer.md")]
 pub mod celery_message_consumer {}
+
+#[doc = include_str!("../docs/coming-from/celery-bootsteps.md")]
+pub mod celery_bootsteps {}

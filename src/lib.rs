@@ -79,8 +79,12 @@
 //! When a step fails while running, the worker stops, in reverse order, everything that stands on it, and starts it again with
 //! growing delays. The pool does not require the connection, so running handlers do not notice a reconnect. The publishing
 //! connection is nobody's requirement: when it is lost, consuming goes on and publishes wait. A closed channel or a cancelled
-//! consumer is mended by that consumer alone. `mingle` and `gossip`, which Celery has, do not exist: workers need no knowledge of
-//! each other. See [`Step`] and [`Blueprint`].
+//! consumer is mended by that consumer alone. See [`Step`] and [`Blueprint`].
+//!
+//! Unlike Celery on purpose: one blueprint, since the graph says what stands on the connection; no `mingle` and no `gossip`, since workers
+//! need no knowledge of each other; independent steps always in the order they were added; `stop` once for each `start` that
+//! succeeded, with a reason, in the place of `close`, `stop`, `terminate` and `shutdown`; nothing replaced, pulled in or left out in
+//! silence. [`coming_from::celery_bootsteps`] has the calls of both, event by event.
 //!
 //! At boot, a broker that does not answer is tried again, at most a second apart, for ever or up to
 //! [`Worker::boot_within`]; a refused login, a missing virtual host, other arguments (406) end the boot with an error that names

@@ -1,6 +1,7 @@
 //! The tests that see the crate as its users do: through the public API only.
 
 mod blueprint;
+mod bootsteps;
 mod broker;
 mod celery_message_consumer;
 mod consumer_timeout;
