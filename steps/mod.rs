@@ -1,7 +1,9 @@
 //! The boot: every step that is shipped, one a file, each a template to copy.
 //!
-//! Each imports from `bootstep` exactly what a user's own step could; the worker adds them in [`Worker::new`](crate::Worker).
+//! Each imports from `bootstep` exactly what a user's own step could; the worker adds the first of them in
+//! [`Worker::new`](crate::Worker). The modules speak another system's protocol, for whoever takes over from it.
 
+pub mod celery_amqp_events;
 pub mod celery_message_consumer;
 mod connect;
 mod connect_publisher;

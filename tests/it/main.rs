@@ -3,6 +3,7 @@
 mod blueprint;
 mod bootsteps;
 mod broker;
+mod celery_amqp_events;
 mod celery_message_consumer;
 mod consumer_timeout;
 mod consuming;
