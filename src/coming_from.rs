@@ -1,5 +1,7 @@
 //! Pages for those who come from another system: its code and settings beside ours, what changes, how to move without stopping.
 
+#[doc = include_str!("../docs/coming-from/celery-amqp-events.md")]
+pub mod celery_amqp_events {}
 #[doc = include_str!("../docs/coming-from/celery-message-consumer.md")]
 pub mod celery_message_consumer {}
 

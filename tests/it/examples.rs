@@ -67,3 +67,16 @@ fn celery_message_consumer_retries_archives_and_moves_back() {
     ];
     assert_eq!(lines, expected);
 }
+
+#[test]
+fn celery_amqp_events_handles_retries_and_archives() {
+    let lines = lines_of("celery_amqp_events");
+    let has = |text: &str| lines.iter().any(|line| line == text);
+    assert!(has("order 1 is paid with 12.5") && has("the receipt of order 1 is sent"), "{lines:#?}");
+    assert!(has("order 3 is not published: an order is paid with more than nothing"));
+    assert!(has("order 4 is paid with 7") && has("order 2: attempt 11 failed") && !has("order 2: attempt 12 failed"));
+    let archived =
+        "archived: {'amount': 99.0, 'note': 'disputed', 'order_id': 2} after 11 attempts, because the order is disputed";
+    assert!(has(archived), "{lines:#?}");
+    assert_eq!(lines.last().unwrap(), "ended with exit code 0");
+}
