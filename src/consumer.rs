@@ -1,5 +1,6 @@
 //! A consumer: a queue, its handler, and the policies around it.
 
+mod checks;
 mod declaring;
 
 pub use declaring::{declare_around, topology_of};
@@ -44,6 +45,7 @@ use std::time::Duration;
 pub struct Consumer {
     queue: Queue,
     exchanges: Vec<Exchange>,
+    more_queues: Vec<Queue>,
     handler: Arc<dyn AnyHandler>,
     hooks: Vec<Arc<dyn Hook>>,
     accept: Vec<String>,
@@ -51,6 +53,7 @@ pub struct Consumer {
     retry: RetryPolicy,
     layout: Chosen,
     archive: Archive,
+    trusts_dead_letters: bool,
     prefetch: u16,
     concurrency: usize,
     exclusive: bool,
@@ -80,6 +83,7 @@ impl Consumer {
         Consumer {
             queue: queue.into(),
             exchanges: Vec::new(),
+            more_queues: Vec::new(),
             handler: Arc::new(handler),
             hooks: Vec::new(),
             accept: Vec::new(),
@@ -87,6 +91,7 @@ impl Consumer {
             retry: RetryPolicy::default(),
             layout: Chosen::Shipped(RetryLayout::default()),
             archive: Archive::default(),
+            trusts_dead_letters: false,
             prefetch: DEFAULT_PREFETCH,
             concurrency: usize::MAX,
             exclusive: false,
@@ -102,6 +107,12 @@ impl Consumer {
     /// This declares an exchange that the queue is bound to, or that dead letters go to; call it again for more.
     pub fn exchange(mut self, exchange: Exchange) -> Self {
         self.exchanges.push(exchange);
+        self
+    }
+
+    /// This declares a queue beside its own, such as one for its dead letters; call it again for more.
+    pub fn also_declare(mut self, queue: Queue) -> Self {
+        self.more_queues.push(queue);
         self
     }
 
@@ -126,6 +137,14 @@ impl Consumer {
     /// How much is kept of what was given up (by default 1,000,000 messages, for ever).
     pub fn archive(mut self, archive: Archive) -> Self {
         self.archive = archive;
+        self
+    }
+
+    /// Rejected messages are left to the queue's dead-letter exchange, its own or a policy's, whoever stands behind it: **without one,
+    /// or where that routes them nowhere, they are gone**. By default only if a queue declared here is sure to take them, and else they
+    /// are published to `<queue>.dead`. A [layout](Consumer::layout) of your own decides by itself.
+    pub fn trust_dead_letter_exchange(mut self) -> Self {
+        self.trusts_dead_letters = true;
         self
     }
 
@@ -284,7 +303,8 @@ impl Consumer {
     }
 
     pub(crate) fn queues_around(&self, declared: &Topology) -> Layout {
-        Layout::of(&self.queue, &self.retry, &self.layout, self.archive, declared)
+        let layout = Layout::of(&self.queue, &self.retry, &self.layout, self.archive, declared);
+        layout.trusting(self.trusts_dead_letters)
     }
 
     pub(crate) fn time_limits(&self) -> TimeLimits {
@@ -338,54 +358,6 @@ impl Consumer {
                     ),
                 ))
             }
-            _ => Ok(()),
-        }
-    }
-
-    /// What is wrong with it that no broker need tell.
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        let wrong = |what| {
-            let (queue, layout) = (&self.queue.name, &self.layout);
-            Error::new(Fault::Config, format!("the consumer of `{queue}` with {layout:?}: {what}"))
-        };
-        self.layout.check(&self.queue, &self.retry, &self.archive).map_err(wrong)?;
-        self.check_that_it_stays()?;
-        match self.queue.name.as_str() {
-            "" if self.queue.passive => {
-                Err(Error::new(Fault::Config, "an existing queue has no name; say which one is to be consumed"))
-            }
-            // Short strings of AMQP hold 255 bytes, and the longest suffix is that of a retry queue.
-            name if name.len() > 230 => {
-                Err(Error::new(Fault::Config, format!("the queue name `{name}` is longer than 230 bytes")))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-impl Consumer {
-    /// A kill switch, and what is handled alone, cancel the consumer for a while: a queue that goes meanwhile takes its messages
-    /// along.
-    fn check_that_it_stays(&self) -> Result<(), Error> {
-        let name = &self.queue.name;
-        let wrong = |what| Err(Error::new(Fault::Config, what));
-        let who = match (&self.kill_switch, self.poison_after) {
-            (Some(_), _) => "a kill switch",
-            (None, Some(_)) => "`poison_after`",
-            (None, None) => return Ok(()),
-        };
-        if self.queue.auto_delete {
-            return wrong(format!(
-                "the queue `{name}` goes with its last consumer, and with it all its messages, and {who} stops consuming for a \
-                 while; leave one of the two out"
-            ));
-        }
-        let expires = self.queue.arguments.get("x-expires").and_then(Value::as_i64).and_then(|ms| u64::try_from(ms).ok());
-        match (expires.map(Duration::from_millis), self.kill_switch.as_ref().map(KillSwitch::longest_pause)) {
-            (Some(expires), Some(longest)) if expires <= longest => wrong(format!(
-                "the queue `{name}` goes after {expires:?} without a consumer, and with it all its messages, and its kill switch \
-                 may pause for {longest:?}; let the one be longer, or the other shorter"
-            )),
             _ => Ok(()),
         }
     }

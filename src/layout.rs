@@ -178,7 +178,7 @@ enum Around {
 /// How a rejected message gets to its dead letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rejects {
-    /// By `basic.reject`: the queue dead-letters, and where to is declared here.
+    /// By `basic.reject`: the queue dead-letters, and where to is declared here, or trusted.
     ByBroker,
     /// Published to `<queue>.dead`, confirmed, then acked.
     ByPublish,
@@ -198,6 +198,14 @@ impl Layout {
     /// The same where frames are smaller.
     pub fn fitting(mut self, frame_max: u32) -> Self {
         self.frame.max = frame_max;
+        self
+    }
+
+    /// The same where the dead-letter exchange may be trusted that nobody here declares.
+    pub fn trusting(mut self, is_trusted: bool) -> Self {
+        if let (true, Around::Shipped { rejects, .. }) = (is_trusted, &mut self.around) {
+            *rejects = Rejects::ByBroker;
+        }
         self
     }
 

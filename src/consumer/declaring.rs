@@ -21,6 +21,9 @@ pub fn topology_of(consumers: &[Consumer]) -> Result<Topology, Error> {
         if !consumer.queue.name.is_empty() {
             add(&mut topology.queues, &consumer.queue, "queue", |queue| &queue.name)?;
         }
+        for queue in &consumer.more_queues {
+            add(&mut topology.queues, queue, "queue", |queue| &queue.name)?;
+        }
     }
     Ok(topology)
 }
