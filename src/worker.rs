@@ -113,16 +113,24 @@ impl Worker {
     ///
     /// Logs go to standard error if no other logger is installed; `RUST_LOG` sets what is logged (`info` by default).
     pub fn run(self) -> ExitCode {
-        logging::start();
-        let running = match self.start() {
-            Ok(running) => running,
+        match self.run_to_end() {
+            Ok(code) => ExitCode::from(code),
             Err(err) => {
-                log::error!("{}", with_remedy(&err));
                 let wrong_setting = matches!(err.fault(), Fault::Config | Fault::Blueprint);
-                return ExitCode::from(if wrong_setting { EXIT_CONFIG } else { EXIT_BOOT });
+                ExitCode::from(if wrong_setting { EXIT_CONFIG } else { EXIT_BOOT })
             }
-        };
-        ExitCode::from(running.wait())
+        }
+    }
+
+    /// The same for a program with exit codes of its own: the code of a worker that has booted, or the error that ended the boot,
+    /// which is logged as well.
+    ///
+    /// # Errors
+    /// As [`start`](Worker::start).
+    pub fn run_to_end(self) -> Result<u8, Error> {
+        logging::start();
+        let started = self.start().inspect_err(|err| log::error!("{}", with_remedy(err)));
+        started.map(Running::wait)
     }
 
     /// This boots, and returns when every step runs (or somebody asked for the end before that).
