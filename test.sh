@@ -32,8 +32,8 @@ check_everything() {
     phase 'lints' cargo clippy --all-targets -- -D warnings
     phase 'lints, all features' cargo clippy --workspace --all-targets --all-features -- -D warnings
     # The nodes of the tests live in this folder, where the end can see that none is left.
-    phase 'tests' env TMPDIR="$folder" cargo test
-    phase 'tests of TLS' env TMPDIR="$folder" cargo test --workspace --exclude bootstep-faults --all-features --lib --test tls
+    phase 'tests' env TMPDIR="$folder" cargo test --all-features
+    phase 'tests of TLS' env TMPDIR="$folder" cargo test -p bootstep-tls-tests
     phase 'tests of the database example' cargo test -p bootstep-example-database
     phase 'tests of faults' env TMPDIR="$folder" cargo test -p bootstep-faults
     phase 'documentation' env RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --workspace --all-features
@@ -41,7 +41,7 @@ check_everything() {
         [ -e "$example" ] || continue
         example=$(basename "$example" .rs)
         # Without AMQP_URL an example runs on the broker in its own process.
-        phase "example $example" env -u AMQP_URL cargo run --quiet --example "$example"
+        phase "example $example" env -u AMQP_URL cargo run --quiet --all-features --example "$example"
     done
 }
 

@@ -267,8 +267,15 @@
 //!
 //! # Features
 //!
-//! Without any, there is all but `tls`: `amqps://` over rustls, with nothing to install but Rust and a C compiler
-//! (see [`Broker::amqp`]).
+//! None is on by default, and none wants anything installed but Rust and a C compiler:
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `tls` | `amqps://` over rustls (see [`Broker::amqp`]) |
+//! | `toml` | settings files in TOML, and `steps::fedora_messaging`, which is configured by one |
+//! | `yaml` | `steps::amqp_dispatcher`, which is configured by a YAML file |
+//! | `schema` | JSON Schemas for the messages of `steps::fedora_messaging`; nothing is fetched |
+//! | `http` | `steps::ServeHealth`: `/live` and `/ready` |
 //!
 //! # The code map
 //!
