@@ -313,6 +313,10 @@ impl Layout {
 
     /// The message at the end of its own queue, counted as one that came again so often, if there is room for the count.
     pub fn to_the_end(&self, message: &Message, times: u32) -> Option<Publication> {
-        self.frame.sent_back(message, &self.queue.name, times)
+        let copy = self.frame.sent_back(message, &self.queue.name, times)?;
+        Some(match &self.around {
+            Around::Custom(custom) => custom.to_the_end(message, copy).mandatory(),
+            Around::Shipped { .. } => copy,
+        })
     }
 }

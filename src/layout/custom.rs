@@ -70,6 +70,13 @@ pub trait CustomLayout: Send + Sync + 'static {
     fn reject(&self, _message: &Message, _copy: Publication, _reason: &str) -> Departure {
         Departure::Reject
     }
+
+    /// How a message gets to the end of its own queue, which came again without a word of its worker
+    /// ([`Consumer::poison_after`](crate::Consumer::poison_after)). By default by the default exchange under the queue's name, as the
+    /// copy is addressed already; where other workers go by exchange or routing key, by another way to the same queue.
+    fn to_the_end(&self, _message: &Message, copy: Publication) -> Publication {
+        copy
+    }
 }
 
 /// How a message leaves its queue that was not handled well.
