@@ -83,6 +83,14 @@ impl CustomLayout for EventLayout {
     fn reject(&self, _message: &Message, copy: Publication, _reason: &str) -> Departure {
         self.keep(copy)
     }
+
+    /// A Python worker sends an event again under the key that it came by: under the queue's own name it would never come back.
+    fn to_the_end(&self, _message: &Message, copy: Publication) -> Publication {
+        match self.retries {
+            0 => copy,
+            _ => copy.to(self.recover_name(), self.event.as_str()),
+        }
+    }
 }
 
 /// Which retry queue: at the policy's own delay, a random number of seconds up to it, rounded down to a power of two; at one that a

@@ -1,12 +1,14 @@
 //! B7: an event whose handler ends the process is delivered so often and no more, and then it is archived.
 
-use super::{paid, sent, service, Paid};
+use super::{failing, paid, retries_of, sent, service, Paid};
 use crate::support::stage::{Stage, SOON};
 use crate::support::wait::holds_within;
 use bootstep::celery::Task;
 use bootstep::steps::celery_amqp_events::{Service, Settings};
-use bootstep::{headers, Broker, Message, Outcome, Queue, Worker};
+use bootstep::{headers, Broker, Message, Outcome, Queue, Value, Worker};
 use std::process::{Child, Command, Stdio};
+
+crate::on_both!(what_came_again_keeps_the_key_by_which_a_python_worker_sends_it_again);
 
 const URL: &str = "BOOTSTEP_TEST_EVENTS_URL";
 
@@ -64,4 +66,18 @@ fn an_event_that_ends_its_process_is_archived_after_so_many_deaths() {
     let archived = stage.take("shop:archived", 1).remove(0);
     assert_eq!((archived.body(), archived.routing_key()), (sent(&paid()).body(), super::EVENT));
     assert!(archived.header(headers::REASON).unwrap().to_string().contains("came again 3 times"));
+}
+
+fn what_came_again_keeps_the_key_by_which_a_python_worker_sends_it_again(stage: &Stage) {
+    let start = || stage.start(failing("shop", Settings::default().max_retries(1)).0);
+    assert_eq!(start().stop(), 0);
+    stage.connection.declare_queue(&Queue::new("seen").bind("shop:recover", "order.paid")).unwrap();
+    stage.send(&[sent(&paid())]).unwrap();
+    stage.connection.consume("shop.order.paid", 1, |inbox| drop(inbox.next(SOON))).unwrap();
+    let _running = start();
+    let archived = stage.take("shop:archived", 1).remove(0);
+    assert_eq!(retries_of(&archived), Some(&Value::I32(2)));
+    let seen = stage.take("seen", 2);
+    let counted: Vec<_> = seen.iter().map(|message| message.header(headers::REDELIVERIES).cloned()).collect();
+    assert_eq!(counted, [Some(Value::I32(1)), None], "once to the end of the queue, and once from the retry");
 }
