@@ -132,9 +132,10 @@ fn of_protocol_2(mut task: Task, copy: Publication) -> Publication {
     publication
 }
 
-/// py-amqp up to 5.3 loses its connection over an int16.
+/// py-amqp up to 5.3 loses its connection over an int16, and reads an int8 without its sign.
 fn widen(value: &mut Value) {
     match value {
+        Value::I8(number) => *value = Value::I32((*number).into()),
         Value::I16(number) => *value = Value::I32((*number).into()),
         Value::Array(values) => values.iter_mut().for_each(widen),
         Value::Table(table) => table.values_mut().for_each(widen),
