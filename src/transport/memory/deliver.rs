@@ -118,7 +118,10 @@ impl State {
 /// What RabbitMQ checks before it looks at the queue.
 fn priority_of(subscription: &Subscription, is_quorum: bool) -> Result<i64, Refusal> {
     let Subscription { queue, arguments, .. } = subscription;
-    if let Some(other) = arguments.keys().find(|name| !["x-priority", "x-cancel-on-ha-failover"].contains(&name.as_str())) {
+    // Any other name means nothing to RabbitMQ: it only shows it, for people to read.
+    let is_meant_for_the_broker = |name: &&String| name.starts_with("x-") || name.starts_with("rabbitmq:");
+    let known = ["x-priority", "x-cancel-on-ha-failover"];
+    if let Some(other) = arguments.keys().filter(is_meant_for_the_broker).find(|name| !known.contains(&name.as_str())) {
         return Err(refusal::unsupported(format!("the memory broker does not model the consumer argument `{other}`")));
     }
     let checked = Arguments::of_consumer(queue, arguments);
