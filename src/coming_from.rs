@@ -1,5 +1,9 @@
 //! Pages for those who come from another system: its code and settings beside ours, what changes, how to move without stopping.
 
+#[cfg(feature = "yaml")]
+#[doc = include_str!("../docs/coming-from/amqp-dispatcher.md")]
+pub mod amqp_dispatcher {}
+
 #[doc = include_str!("../docs/coming-from/celery-amqp-events.md")]
 pub mod celery_amqp_events {}
 #[doc = include_str!("../docs/coming-from/celery-message-consumer.md")]

@@ -3,6 +3,8 @@
 //! Each imports from `bootstep` exactly what a user's own step could; the worker adds the first of them in
 //! [`Worker::new`](crate::Worker). The modules speak another system's protocol, for whoever takes over from it.
 
+#[cfg(feature = "yaml")]
+pub mod amqp_dispatcher;
 pub mod celery_amqp_events;
 pub mod celery_message_consumer;
 mod connect;

@@ -14,7 +14,7 @@ pub fn built(name: &str) -> PathBuf {
 
 #[track_caller]
 fn lines_of(name: &str) -> Vec<String> {
-    let output = Command::new(built(name)).env_remove("AMQP_URL").output().unwrap();
+    let output = Command::new(built(name)).env_remove("AMQP_URL").env_remove("RABBITMQ_URL").output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
 }
@@ -78,5 +78,19 @@ fn celery_amqp_events_handles_retries_and_archives() {
     let archived =
         "archived: {'amount': 99.0, 'note': 'disputed', 'order_id': 2} after 11 attempts, because the order is disputed";
     assert!(has(archived), "{lines:#?}");
+    assert_eq!(lines.last().unwrap(), "ended with exit code 0");
+}
+
+#[test]
+#[cfg(feature = "yaml")]
+fn amqp_dispatcher_starts_up_retries_rejects_and_shuts_its_instances_down() {
+    let lines = lines_of("amqp_dispatcher");
+    assert_eq!(lines[1], "starting up");
+    let count = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
+    assert_eq!(count("told by `click.left` at attempt 1"), 1, "{lines:#?}");
+    assert_eq!(count("told by `transaction.new` at attempt 2"), 1);
+    assert_eq!(count("an instance goes after") - count("the worker ends"), 1, "the one that failed");
+    assert_eq!(count("the worker ends"), 2);
+    assert_eq!((count("sent: [\"hello\", \"shaky\"]"), count("rejected: 1")), (1, 1));
     assert_eq!(lines.last().unwrap(), "ended with exit code 0");
 }

@@ -1,5 +1,7 @@
 //! The tests that see the crate as its users do: through the public API only.
 
+#[cfg(feature = "yaml")]
+mod amqp_dispatcher;
 mod blueprint;
 mod bootsteps;
 mod broker;

@@ -20,6 +20,11 @@ pub struct Listing {
 }
 
 impl Listing {
+    /// Its name, for `rabbitmqctl`.
+    pub fn vhost(&self) -> &str {
+        &self.vhost
+    }
+
     /// A line each, sorted: `orders.retry durable x-dead-letter-exchange= x-dead-letter-routing-key=orders`.
     pub fn queues(&self) -> Vec<String> {
         self.lines("list_queues", &["name", "durable", "auto_delete", "exclusive", "arguments"])
@@ -67,7 +72,8 @@ fn line(row: &Value, columns: &[&str]) -> String {
         }
         _ => None,
     };
-    columns.iter().filter_map(word).collect::<Vec<_>>().join(" ").trim_end().to_owned()
+    // Of a quorum queue it lists `exclusive` as an empty text.
+    columns.iter().filter_map(word).collect::<Vec<_>>().join(" ").trim_end().replace("  ", " ")
 }
 
 /// `[name, type, value]`, as RabbitMQ 3 prints it.
