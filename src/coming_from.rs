@@ -11,3 +11,6 @@ pub mod celery_message_consumer {}
 
 #[doc = include_str!("../docs/coming-from/celery-bootsteps.md")]
 pub mod celery_bootsteps {}
+
+#[doc = include_str!("../docs/coming-from/demystifying-celery.md")]
+pub mod demystifying_celery {}

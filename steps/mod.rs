@@ -9,6 +9,7 @@ pub mod celery_amqp_events;
 pub mod celery_message_consumer;
 mod connect;
 mod connect_publisher;
+pub mod consume_from;
 mod declare_dead_letters;
 mod handle_signals;
 mod spawn_pool;

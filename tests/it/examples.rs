@@ -94,3 +94,15 @@ fn amqp_dispatcher_starts_up_retries_rejects_and_shuts_its_instances_down() {
     assert_eq!((count("sent: [\"hello\", \"shaky\"]"), count("rejected: 1")), (1, 1));
     assert_eq!(lines.last().unwrap(), "ended with exit code 0");
 }
+
+#[test]
+fn consume_from_handles_dead_letters_and_passes_on_to_celery() {
+    let lines = lines_of("consume_from");
+    let expected = [
+        "order 7 by `order.web`",
+        "in `example.orders.dead`: [\"{bad\"]",
+        "for Celery: shop.tasks.answer({\"from\":\"Ada\"})",
+        "ended with exit code 0",
+    ];
+    assert_eq!(lines[1..], expected);
+}

@@ -7,6 +7,7 @@ mod bootsteps;
 mod broker;
 mod celery_amqp_events;
 mod celery_message_consumer;
+mod consume_from;
 mod consumer_timeout;
 mod consuming;
 mod decode_errors;
