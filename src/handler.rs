@@ -112,6 +112,13 @@ pub(crate) enum Decision {
     Other(Box<Plan>),
 }
 
+impl Decision {
+    /// Whether it ends the worker.
+    pub fn halts(&self) -> bool {
+        matches!(self, Decision::Other(plan) if plan.halt.is_some())
+    }
+}
+
 /// What is published and confirmed first, and how the message leaves then.
 #[derive(Debug)]
 pub(crate) struct Plan {

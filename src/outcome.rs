@@ -36,7 +36,7 @@ pub enum Outcome {
     },
     /// Hand it back to its queue, untouched; the attempt does not count.
     Requeue,
-    /// Stop the worker with an exit code.
+    /// Stop the worker with an exit code. No other message of this consumer begins after it, but those that other threads are at.
     Halt {
         /// The exit code of the process.
         code: u8,

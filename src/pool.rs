@@ -169,7 +169,12 @@ impl Batch {
             }
             messages += 1;
             let decision = watched.run(u64::from(messages), || self.performance.perform(message));
+            let halts = decision.halts();
             self.progress.decided(*tag, decision);
+            if halts {
+                // What stands behind it begins nowhere any more; the intake has the rest.
+                break;
+            }
         }
         drop(watched);
         // The seat goes first: whoever hears of the end may want it at once.

@@ -182,7 +182,8 @@ impl Out {
             .collect()
     }
 
-    fn not_begun(&mut self) -> Vec<Delivery> {
+    /// What the pool has not begun and, since this was asked, will not.
+    pub fn not_begun(&mut self) -> Vec<Delivery> {
         let begun = self.progress.revoke().unwrap_or(self.deliveries.len());
         self.deliveries.split_off(begun.min(self.deliveries.len()))
     }

@@ -61,6 +61,8 @@ pub(super) struct Desk<'a> {
     last_tag: u64,
     held: Held,
     draining: Option<Instant>,
+    /// A handler has asked for the end: nothing more begins until the order to drain comes.
+    halting: bool,
     /// Our cancel is through: nothing more arrives, and the receiver's end says nothing about the connection.
     cancelled: bool,
     /// When the broker last answered on the channel while nothing was consumed on it.
@@ -97,6 +99,7 @@ impl<'a> Desk<'a> {
             last_tag: 0,
             held: Held::default(),
             draining: None,
+            halting: false,
             cancelled: false,
             answered: Instant::now(),
             obstacle: None,
@@ -178,6 +181,8 @@ impl<'a> Desk<'a> {
     fn take_finished(&mut self, finished: &Finished) {
         if let Some(mut out) = self.batches.finish(finished) {
             self.take_decided(out.take_decided());
+            // There is some only behind a message that halts the worker.
+            out.not_begun().into_iter().rev().for_each(|delivery| self.backlog.push_front(delivery));
         }
     }
 
@@ -199,6 +204,8 @@ impl<'a> Desk<'a> {
             Decision::Other(plan) => plan,
         };
         if let Some((code, reason)) = &plan.halt {
+            self.halting = true;
+            self.take_back_all();
             (self.thread.around.halt)(*code, reason.clone());
         }
         self.decide(delivery.tag, plan.publications.len() as u32, plan.verdict);

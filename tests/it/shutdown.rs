@@ -11,6 +11,7 @@ crate::on_both!(
     a_running_handler_finishes_and_what_has_not_begun_goes_back,
     a_missed_deadline_is_told_and_the_message_comes_again,
     a_handler_can_halt_the_worker_with_a_code,
+    nothing_begins_after_a_halt,
     a_full_archive_does_not_hold_up_the_end,
     zero_is_the_exit_code_only_if_everything_is_settled,
     leaving_at_once_is_never_zero,
@@ -66,6 +67,19 @@ fn a_handler_can_halt_the_worker_with_a_code(stage: &Stage) {
     stage.publish("brake", &["go", "stop"]);
     assert_eq!(running.wait(), 42);
     assert_eq!(stage.take("brake", 1)[0].body(), b"stop");
+}
+
+fn nothing_begins_after_a_halt(stage: &Stage) {
+    stage.connection.declare_queue(&Queue::new("brake")).unwrap();
+    // Quick ones first, so that many are handed over together.
+    stage.publish("brake", &[["go"; 100].as_slice(), &["stop"], &["go"; 99]].concat());
+    let consumer = Consumer::new("brake", |word: String, _: &Message| match word.as_str() {
+        "stop" => Ok(Outcome::halt(42, "the disk is full")),
+        _ => Ok(Outcome::Ack),
+    });
+    let running = stage.start(consumer.concurrency(1).prefetch(500));
+    assert_eq!(running.wait(), 42);
+    assert_eq!(stage.ready("brake"), 100);
 }
 
 fn a_full_archive_does_not_hold_up_the_end(stage: &Stage) {

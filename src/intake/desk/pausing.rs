@@ -33,7 +33,7 @@ impl Desk<'_> {
     }
 
     pub(super) fn may_begin(&mut self) -> MayBegin {
-        if self.draining.is_some() || self.obstacle.is_some() {
+        if self.draining.is_some() || self.halting || self.obstacle.is_some() {
             return MayBegin::None;
         }
         match self.position() {
@@ -174,7 +174,7 @@ impl Desk<'_> {
     }
 
     /// What no handler has begun comes back from the pool, in its order.
-    fn take_back_all(&mut self) {
+    pub(super) fn take_back_all(&mut self) {
         for delivery in self.take_back().into_iter().rev() {
             self.backlog.push_front(delivery);
         }
