@@ -168,6 +168,12 @@ impl Steps {
         self
     }
 
+    /// This adds a step before all others: it starts first, unless it requires one of them, and stops last.
+    pub fn add_first(&mut self, step: impl Step) -> &mut Self {
+        self.0.insert(0, Box::new(step));
+        self
+    }
+
     /// This takes a step out, by its name; `None` if there is none of that name.
     pub fn remove(&mut self, name: &str) -> Option<Box<dyn Step>> {
         let place = self.0.iter().position(|step| step.name() == name)?;

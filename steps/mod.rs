@@ -12,10 +12,14 @@ mod connect_publisher;
 pub mod consume_from;
 mod declare_dead_letters;
 mod handle_signals;
+#[cfg(feature = "http")]
+pub mod serve_health;
 mod spawn_pool;
 
 pub use connect::Connect;
 pub use connect_publisher::ConnectPublisher;
 pub use declare_dead_letters::DeclareDeadLetters;
 pub use handle_signals::HandleSignals;
+#[cfg(feature = "http")]
+pub use serve_health::ServeHealth;
 pub use spawn_pool::SpawnPool;

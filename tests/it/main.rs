@@ -26,6 +26,8 @@ mod poison;
 mod recovery;
 mod recovery_lines;
 mod retry;
+#[cfg(feature = "http")]
+mod serve_health;
 mod server_named;
 mod shutdown;
 mod shutdown_process;
