@@ -350,6 +350,7 @@ pub use handler::{Handler, Hook};
 pub use kill_switch::KillSwitch;
 pub use layout::{Archive, CustomLayout, Departure, RetryLayout, SharedLayout};
 pub use ledger::{Command, Event, Ledger, Ticket, Verdict};
+pub use logging::log_to_stderr;
 pub use message::{Properties, Publication, Table, Value};
 pub use outcome::Outcome;
 pub use pool::Pool;

@@ -2,8 +2,9 @@
 
 use log::{LevelFilter, Log, Metadata, Record};
 
-/// Installs env_logger, unless the program has a logger already.
-pub(crate) fn start() {
+/// Log lines go to standard error from now on, at the level that `RUST_LOG` says (`info` by default), unless the program has a
+/// logger already. [`Worker::run`](crate::Worker::run) does this; a program that logs before calls it first.
+pub fn log_to_stderr() {
     let inner = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).build();
     let level = inner.filter();
     if log::set_boxed_logger(Box::new(Capped(inner))).is_ok() {

@@ -128,7 +128,7 @@ impl Worker {
     /// # Errors
     /// As [`start`](Worker::start).
     pub fn run_to_end(self) -> Result<u8, Error> {
-        logging::start();
+        logging::log_to_stderr();
         let started = self.start().inspect_err(|err| log::error!("{}", with_remedy(err)));
         started.map(Running::wait)
     }

@@ -8,11 +8,18 @@ use std::time::Duration;
 #[derive(Default)]
 pub struct Connect {
     connection: Option<Connection>,
+    whose: Option<String>,
 }
 
 impl Connect {
     /// The step's name, for `requires`.
     pub const NAME: &'static str = "connect";
+
+    /// What an operator sees of the connection behind `bootstep consuming` (nothing by default).
+    pub fn of(mut self, whose: impl Into<String>) -> Self {
+        self.whose = Some(whose.into());
+        self
+    }
 }
 
 impl Step for Connect {
@@ -22,7 +29,8 @@ impl Step for Connect {
 
     fn start(&mut self, ctx: &mut Context) -> Result<(), BoxError> {
         let shutdown = ctx.shutdown();
-        let connection = ctx.broker().connect_while("bootstep consuming", || !shutdown.is_asked())?;
+        let whose = self.whose.iter().map(|whose| format!(": {whose}")).collect::<String>();
+        let connection = ctx.broker().connect_while(&format!("bootstep consuming{whose}"), || !shutdown.is_asked())?;
         log::info!("connected to {} ({})", connection.place(), connection.server());
         let reporter = ctx.reporter();
         connection.when_lost(move |error| reporter.failed(error));

@@ -10,11 +10,18 @@ use std::time::Duration;
 pub struct ConnectPublisher {
     publisher: Option<Publisher>,
     connection: Option<Connection>,
+    whose: Option<String>,
 }
 
 impl ConnectPublisher {
     /// The step's name, for `requires`.
     pub const NAME: &'static str = "connect-publisher";
+
+    /// What an operator sees of the connection behind `bootstep publishing` (nothing by default).
+    pub fn of(mut self, whose: impl Into<String>) -> Self {
+        self.whose = Some(whose.into());
+        self
+    }
 }
 
 impl Step for ConnectPublisher {
@@ -24,7 +31,8 @@ impl Step for ConnectPublisher {
 
     fn start(&mut self, ctx: &mut Context) -> Result<(), BoxError> {
         let shutdown = ctx.shutdown();
-        let connection = ctx.broker().connect_while("bootstep publishing", || !shutdown.is_asked())?;
+        let whose = self.whose.iter().map(|whose| format!(": {whose}")).collect::<String>();
+        let connection = ctx.broker().connect_while(&format!("bootstep publishing{whose}"), || !shutdown.is_asked())?;
         let reporter = ctx.reporter();
         connection.when_lost(move |error| reporter.failed(error));
         let publisher = match self.publisher.take() {
