@@ -9,6 +9,10 @@ pub mod celery_amqp_events {}
 #[doc = include_str!("../docs/coming-from/celery-message-consumer.md")]
 pub mod celery_message_consumer {}
 
+#[cfg(all(feature = "toml", feature = "schema"))]
+#[doc = include_str!("../docs/coming-from/fedora-messaging.md")]
+pub mod fedora_messaging {}
+
 #[doc = include_str!("../docs/coming-from/celery-bootsteps.md")]
 pub mod celery_bootsteps {}
 

@@ -11,6 +11,8 @@ mod connect;
 mod connect_publisher;
 pub mod consume_from;
 mod declare_dead_letters;
+#[cfg(feature = "toml")]
+pub mod fedora_messaging;
 mod handle_signals;
 #[cfg(feature = "http")]
 pub mod serve_health;

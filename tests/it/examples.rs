@@ -41,6 +41,24 @@ fn custom_consumer_boots_handles_and_shows_its_dead_letter() {
     assert_eq!(lines.last().unwrap(), "ended with exit code 0");
 }
 
+#[cfg(all(feature = "toml", feature = "schema", feature = "http"))]
+#[test]
+fn fedora_messaging_answers_each_message_and_ends_with_its_callbacks_code() {
+    let lines = lines_of("fedora_messaging");
+    let expected = [
+        "FEDORA_MESSAGING_CONF is not set: this runs on the memory broker, in this process",
+        "heard ada: works for me",
+        "dropped: a comment of eve",
+        "nacked: a comment of max",
+        "nacked: a comment of max",
+        "nacked: a comment of max",
+        r#"in `comments.lost`: {"author":"eve","text":"spam"}, {"author":"joe","text":7}"#,
+        r#"in `comments.archive`: {"author":"max","text":"later"}"#,
+        "ended with exit code 42",
+    ];
+    assert_eq!(lines, expected);
+}
+
 #[test]
 fn greetings_greets() {
     assert_eq!(lines_of("greetings"), ["hello, memory broker"]);

@@ -12,6 +12,8 @@ mod consumer_timeout;
 mod consuming;
 mod decode_errors;
 mod examples;
+#[cfg(feature = "toml")]
+mod fedora_messaging;
 mod hooks;
 mod hostile;
 mod hosts;

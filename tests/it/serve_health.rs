@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 const PROBE: Duration = Duration::from_secs(1);
 
 /// A port on which nobody listens. Another process may take it meanwhile; none does for long.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
@@ -36,7 +36,7 @@ fn ask(port: u16, request: &[u8]) -> Option<(u16, String)> {
 }
 
 #[track_caller]
-fn get(port: u16, path: &str) -> (u16, Value) {
+pub fn get(port: u16, path: &str) -> (u16, Value) {
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: kube-probe/1.30\r\n\r\n");
     let (status, body) = ask(port, request.as_bytes()).expect("it answers");
     (status, serde_json::from_str(&body).expect("it is JSON"))
