@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 type StartUp = Arc<dyn Fn() -> Result<(), BoxError> + Send + Sync>;
+type SetConsumer = Arc<dyn Fn(Consumer) -> Consumer + Send + Sync>;
 
 /// The consumer argument by which an operator sees who consumes: host, process and class (`rabbitmqctl list_consumers arguments`).
 /// amqp-dispatcher has that in the consumer tag or the connection's name, which cannot be chosen here.
@@ -71,12 +72,13 @@ pub struct AmqpDispatcher {
     consumers: Vec<(String, Make)>,
     startup_handlers: Vec<(String, StartUp)>,
     retry: RetryPolicy,
+    options: Vec<SetConsumer>,
 }
 
 impl Default for AmqpDispatcher {
     fn default() -> Self {
         let retry = RetryPolicy::exponential(Duration::from_secs(1), 20).cap(Duration::from_secs(60));
-        AmqpDispatcher { consumers: Vec::new(), startup_handlers: Vec::new(), retry }
+        AmqpDispatcher { consumers: Vec::new(), startup_handlers: Vec::new(), retry, options: Vec::new() }
     }
 }
 
@@ -111,6 +113,19 @@ impl AmqpDispatcher {
     /// 1, 2, 4, 8, 16, 32 and then each time 60 seconds: a quarter of an hour in all. There it is for ever, and at once.
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.retry = policy;
+        self
+    }
+
+    /// This sets what else each consumer can be told, beyond the file: hooks, time limits, another retry layout. Call it again for
+    /// more; [`Consumer::queue`] tells which one it is.
+    ///
+    /// ```
+    /// use bootstep::steps::amqp_dispatcher::AmqpDispatcher;
+    ///
+    /// let dispatcher = AmqpDispatcher::new().with(|consumer| consumer.poison_after(5));
+    /// ```
+    pub fn with(mut self, set: impl Fn(Consumer) -> Consumer + Send + Sync + 'static) -> Self {
+        self.options.push(Arc::new(set));
         self
     }
 
@@ -195,7 +210,10 @@ impl AmqpDispatcher {
         });
         let entries = entries.collect();
         match mistakes.is_empty() {
-            true => Ok(Dispatch { settings, entries, startup: startup.flatten(), retry: self.retry.clone() }),
+            true => {
+                let (retry, options) = (self.retry.clone(), self.options.clone());
+                Ok(Dispatch { settings, entries, startup: startup.flatten(), retry, options })
+            }
             false => Err(mistakes),
         }
     }
@@ -227,6 +245,7 @@ pub struct Dispatch {
     entries: Vec<(ConsumerSettings, Arc<Slots>)>,
     startup: Option<StartUp>,
     retry: RetryPolicy,
+    options: Vec<SetConsumer>,
 }
 
 impl Dispatch {
@@ -264,10 +283,8 @@ impl Dispatch {
             .prefetch(prefetch)
             .concurrency(entry.consumer_count)
             .argument(IDENTIFIED_BY, format!("{}-[{}]", environment::process_name(), entry.consumer));
-        match dead_letters {
-            true => consumer.trust_dead_letter_exchange(),
-            false => consumer,
-        }
+        let consumer = if dead_letters { consumer.trust_dead_letter_exchange() } else { consumer };
+        self.options.iter().fold(consumer, |consumer, set| set(consumer))
     }
 }
 

@@ -7,7 +7,7 @@ use super::refusal::{self, Refusal};
 use super::state::{Consuming, State};
 use super::timeout::Stamps;
 use super::unsettled::Unsettled;
-use crate::message::Delivery;
+use crate::message::{Delivery, Table, Value};
 use crate::transport::{Incoming, Subscription};
 use crossbeam_channel::{unbounded, Receiver};
 
@@ -119,12 +119,14 @@ impl State {
 fn priority_of(subscription: &Subscription, is_quorum: bool) -> Result<i64, Refusal> {
     let Subscription { queue, arguments, .. } = subscription;
     // Any other name means nothing to RabbitMQ: it only shows it, for people to read.
-    let is_meant_for_the_broker = |name: &&String| name.starts_with("x-") || name.starts_with("rabbitmq:");
+    let is_meant_for_the_broker = |(name, _): &(&String, &Value)| name.starts_with("x-") || name.starts_with("rabbitmq:");
+    let meant: Table =
+        arguments.iter().filter(is_meant_for_the_broker).map(|(name, value)| (name.clone(), value.clone())).collect();
     let known = ["x-priority", "x-cancel-on-ha-failover"];
-    if let Some(other) = arguments.keys().filter(is_meant_for_the_broker).find(|name| !known.contains(&name.as_str())) {
+    if let Some(other) = meant.keys().find(|name| !known.contains(&name.as_str())) {
         return Err(refusal::unsupported(format!("the memory broker does not model the consumer argument `{other}`")));
     }
-    let checked = Arguments::of_consumer(queue, arguments);
+    let checked = Arguments::of_consumer(queue, &meant);
     let priority = checked.integer("x-priority")?.unwrap_or(0);
     if is_quorum {
         checked.fit_the_type(&["x-priority"], "quorum")?;

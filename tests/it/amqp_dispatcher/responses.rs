@@ -10,6 +10,7 @@ crate::on_both!(
     what_was_published_is_out_whatever_becomes_of_the_message,
     a_publish_that_nobody_takes_is_an_error,
     a_rejected_message_goes_to_the_exchange_that_the_file_names,
+    a_quorum_queue_is_consumed_as_any_other,
     bodies_that_are_no_text_are_handled_and_broken_messages_kept,
 );
 
@@ -113,6 +114,19 @@ consumers:
     assert!(stage.connection.declare_queue(&beside).is_err(), "no further queue is needed");
 }
 
+fn a_quorum_queue_is_consumed_as_any_other(stage: &Stage) {
+    let config = "\
+queues:
+- {queue: steady, x_queue_type: quorum}
+consumers:
+- {consumer: 'test:Consumer', queue: steady}
+";
+    let _running = start(&dispatcher(respond), config, &stage.broker);
+    stage.publish("steady", &["ack", "fail", "reject"]);
+    assert_eq!(body_and_reason(&stage.take("steady.archive", 1)[0]).0, "fail");
+    assert_eq!(body_and_reason(&stage.take("steady.dead", 1)[0]).0, "reject");
+}
+
 fn bodies_that_are_no_text_are_handled_and_broken_messages_kept(stage: &Stage) {
     let diary = Diary::default();
     let seen = diary.clone();
@@ -144,6 +158,22 @@ fn bodies_that_are_no_text_are_handled_and_broken_messages_kept(stage: &Stage) {
     stage.until("each was handled", || diary.events().len() == poison.len());
     stage.until("the queue is empty", || stage.ready("work") == 0);
     assert_eq!([stage.ready("work.dead"), stage.ready("work.archive")], [0, 0]);
+}
+
+/// Where nothing may be declared around a queue, or more is to be said of a consumer than the file can.
+#[test]
+fn a_consumer_can_be_told_more_than_the_file_says() {
+    let stage = Stage::memory();
+    let diary = Diary::default();
+    let seen = diary.clone();
+    let dispatcher = dispatcher(respond).with(move |consumer| {
+        seen.note(consumer.queue().name.as_str());
+        consumer.retry_layout(bootstep::RetryLayout::Bare)
+    });
+    let _running = start(&dispatcher, &config(""), &stage.broker);
+    assert_eq!(diary.events().first().map(String::as_str), Some("work"));
+    let around = ["work.retry.50ms", "work.archive", "work.dead"].map(bootstep::Queue::existing);
+    assert!(around.iter().all(|queue| stage.connection.declare_queue(queue).is_err()));
 }
 
 /// A second terminal call is an error, whichever the two are.
