@@ -8,10 +8,10 @@ mod slots;
 pub use environment::{broker_from_env, broker_url};
 pub use slots::{AlreadyResponded, DispatchedConsumer, Proxy};
 
-use bootstep::steps::SpawnPool;
-use bootstep::{BoxError, Broker, Consumer, Context, Error, Fault, Publisher, RetryPolicy, Step, Stop, Worker};
+use bootstep::steps::{Connect, ConnectPublisher, SpawnPool};
+use bootstep::{log_to_stderr, BoxError, Broker, Consumer, Context, Error, Fault, Publisher, RetryPolicy, Step, Stop, Worker};
 use command::{Arguments, USAGE};
-use settings::{nearest, ConsumerSettings, Settings};
+use settings::{find, twice, ConsumerSettings, Settings};
 use slots::{Dispatching, Make, Slots};
 use std::borrow::Cow;
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -35,7 +35,7 @@ pub const UNLIMITED_PREFETCH: u16 = 300;
 ///
 /// ```
 /// use bootstep::steps::amqp_dispatcher::{AmqpDispatcher, DispatchedConsumer, Proxy};
-/// use bootstep::{BoxError, Broker, MemoryBroker, Message, Publication};
+/// use bootstep::{log_to_stderr, BoxError, Broker, MemoryBroker, Message, Publication};
 /// use std::time::Duration;
 ///
 /// struct Notify;
@@ -150,9 +150,7 @@ impl AmqpDispatcher {
     pub fn worker(&self, config: &str, broker: Broker) -> Result<Worker, Error> {
         let mut step = self.step(config)?;
         step.start_up()?;
-        let mut worker = Worker::new(broker);
-        worker.steps.replace(SpawnPool::of(step.instances())).add(step);
-        Ok(worker)
+        Ok(step.into_worker(broker))
     }
 
     /// The whole program: reads the command line (`--config`, by default `config.yml`; `--validate`) and the environment, boots, and runs
@@ -185,8 +183,8 @@ impl AmqpDispatcher {
             mistakes.iter().for_each(|mistake| println!("{path}: {mistake}"));
             return if mistakes.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
         }
-        match broker_from_env().and_then(|broker| self.worker(&config, broker)) {
-            // A boot that failed has been logged.
+        match self.boot(&config) {
+            // A boot that failed later has been logged.
             Ok(worker) => match worker.run_to_end() {
                 Ok(0) => ExitCode::SUCCESS,
                 _ => ExitCode::FAILURE,
@@ -196,6 +194,14 @@ impl AmqpDispatcher {
                 ExitCode::FAILURE
             }
         }
+    }
+
+    /// As there: the startup handler may set the environment up, and logging.
+    fn boot(&self, config: &str) -> Result<Worker, Error> {
+        let mut step = self.step(config)?;
+        step.start_up()?;
+        log_to_stderr();
+        Ok(step.into_worker(broker_from_env()?))
     }
 
     fn resolve(&self, config: &str) -> Result<Dispatch, Vec<String>> {
@@ -217,22 +223,6 @@ impl AmqpDispatcher {
             false => Err(mistakes),
         }
     }
-}
-
-fn twice<T>(registered: &[(String, T)], what: &str) -> Vec<String> {
-    let again = |place: &usize| registered[..*place].iter().any(|(name, _)| *name == registered[*place].0);
-    let again = (0..registered.len()).filter(again);
-    again.map(|place| format!("the {what} `{}` is registered twice", registered[place].0)).collect()
-}
-
-fn find<T: Clone>(registered: &[(String, T)], name: &str, key: &str, mistakes: &mut Vec<String>) -> Option<T> {
-    let found = registered.iter().find(|(other, _)| other == name).map(|(_, value)| value.clone());
-    if found.is_none() {
-        let meant = nearest(name, registered.iter().map(|(other, _)| other.as_str()));
-        let hint = meant.map_or_else(|| "register it in Rust".into(), |near| format!("`{near}` is"));
-        mistakes.push(format!("{key} names `{name}`, which is not registered; {hint}"));
-    }
-    found
 }
 
 /// The step that declares and consumes what a configuration file says; made by [`AmqpDispatcher::step`].
@@ -269,6 +259,18 @@ impl Dispatch {
             Ok(Err(err)) => Err(Error::new(Fault::Step, what()).because(err)),
             Err(_) => Err(Error::new(Fault::Step, format!("{}: it panicked", what()))),
         }
+    }
+
+    /// Among the other steps that a worker needs.
+    fn into_worker(self, broker: Broker) -> Worker {
+        let (mut worker, name) = (Worker::new(broker), environment::process_name());
+        worker
+            .steps
+            .replace(Connect::default().of(name.as_str()))
+            .replace(ConnectPublisher::default().of(name))
+            .replace(SpawnPool::of(self.instances()))
+            .add(self);
+        worker
     }
 
     fn consumer(&self, entry: &ConsumerSettings, slots: &Arc<Slots>) -> Consumer {

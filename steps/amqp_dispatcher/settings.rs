@@ -2,7 +2,7 @@
 
 mod entry;
 
-pub use entry::nearest;
+pub use entry::{find, twice};
 
 use bootstep::Queue;
 use entry::{Entry, Mistakes};

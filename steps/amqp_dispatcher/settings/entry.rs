@@ -1,9 +1,10 @@
 //! A mapping of a YAML file, read field by field; what is wrong is collected with its line, so that all is told at once.
 
-mod nearest;
+mod names;
 
-pub use nearest::nearest;
+pub use names::{find, twice};
 
+use names::nearest;
 use saphyr::{MarkedYaml, Scalar, YamlData};
 use std::ops::RangeInclusive;
 

@@ -63,8 +63,12 @@ fn c1_everything_is_declared_and_consumed_as_the_file_says() {
     };
     assert_eq!(["basic", "full", "gone", "steady"].map(row), [5, 1, 300, 400]);
     let named = consumers.lines().filter(|line| line.contains("consumer-name") && line.contains("-[test:Consumer]")).count();
-    let process = std::process::id().to_string();
-    assert_eq!((named, consumers.contains(&format!("-{process}-[")), 4), (4, true, 4), "{consumers}");
+    let process = std::process::id();
+    assert_eq!((named, consumers.contains(&format!("-{process}-["))), (4, true), "{consumers}");
+    let connections = shared_node().ctl(&["list_connections", "vhost", "client_properties"]);
+    let ours = |line: &&str| line.starts_with(listing.vhost()) && line.contains(&format!("-{process}"));
+    let told = |what: &str| connections.lines().filter(ours).filter(|line| line.contains(what)).count();
+    assert_eq!((told("bootstep consuming: "), told("bootstep publishing: ")), (1, 1), "{connections}");
 }
 
 crate::on_both!(

@@ -56,7 +56,7 @@ impl Listing {
     }
 
     fn rows(&self, command: &str, columns: &[&str]) -> Vec<Value> {
-        let printed = shared_node().ctl(&[&["--formatter", "json", command, "--vhost", &self.vhost], columns].concat());
+        let printed = shared_node().ctl(&[&["--formatter", "json", command, "--vhost", self.vhost()], columns].concat());
         serde_json::from_str(&printed).unwrap_or_else(|err| panic!("`{command}` printed no JSON ({err}): {printed}"))
     }
 }
