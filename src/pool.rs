@@ -124,11 +124,12 @@ pub(crate) struct Progress {
 }
 
 /// A batch that came to its end, told to its intake.
-#[derive(Debug)]
 pub(crate) struct Finished {
     pub batch: u64,
     pub messages: u32,
     pub took: Duration,
+    /// Of one that halts the worker: before its intake has heard that, no other may sit here.
+    pub kept: Option<Seat>,
 }
 
 const REVOKED: usize = usize::MAX;
@@ -161,7 +162,7 @@ impl Progress {
 impl Batch {
     fn run(self) {
         let began = Instant::now();
-        let mut messages = 0;
+        let (mut messages, mut halts) = (0, false);
         let watched = self.performance.tally.watch(self.stint);
         for (place, (tag, message)) in watched.stint().messages().iter().enumerate() {
             if !self.progress.begin(place) {
@@ -169,7 +170,7 @@ impl Batch {
             }
             messages += 1;
             let decision = watched.run(u64::from(messages), || self.performance.perform(message));
-            let halts = decision.halts();
+            halts = decision.halts();
             self.progress.decided(*tag, decision);
             if halts {
                 // What stands behind it begins nowhere any more; the intake has the rest.
@@ -178,8 +179,8 @@ impl Batch {
         }
         drop(watched);
         // The seat goes first: whoever hears of the end may want it at once.
-        drop(self.seat);
+        let kept = Some(self.seat).filter(|_| halts);
         // The intake may have gone with its connection; then the broker delivers these again.
-        let _ = self.done.try_send(Finished { batch: self.progress.id, messages, took: began.elapsed() });
+        let _ = self.done.try_send(Finished { batch: self.progress.id, messages, took: began.elapsed(), kept });
     }
 }

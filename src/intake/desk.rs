@@ -146,7 +146,7 @@ impl<'a> Desk<'a> {
     fn round<S: Source>(&mut self, source: &mut S) -> Result<(), Ended> {
         let mut busy = self.read_deliveries(source)?;
         while let Ok(finished) = self.batches.receiver().try_recv() {
-            self.take_finished(&finished);
+            self.take_finished(finished);
             busy = true;
         }
         busy |= self.take_published();
@@ -178,12 +178,14 @@ impl<'a> Desk<'a> {
         Ok(())
     }
 
-    fn take_finished(&mut self, finished: &Finished) {
-        if let Some(mut out) = self.batches.finish(finished) {
+    fn take_finished(&mut self, finished: Finished) {
+        if let Some(mut out) = self.batches.finish(&finished) {
             self.take_decided(out.take_decided());
             // There is some only behind a message that halts the worker.
             out.not_begun().into_iter().rev().for_each(|delivery| self.backlog.push_front(delivery));
         }
+        // By now it is known here if nothing more is to begin.
+        drop(finished.kept);
     }
 
     fn take_decided(&mut self, decided: Vec<(u64, Decision, Option<Delivery>)>) {
@@ -302,7 +304,7 @@ impl<'a> Desk<'a> {
             },
             recv(self.batches.receiver()) -> finished => {
                 if let Ok(finished) = finished {
-                    self.take_finished(&finished);
+                    self.take_finished(finished);
                 }
             }
             recv(self.publishing.receiver()) -> published => {
