@@ -1,6 +1,8 @@
 //! The cases, by the ids that they have in the list of what is to be shown.
 
+mod article;
 mod consumer;
+mod events;
 
 use crate::stage::Stage;
 
@@ -16,6 +18,8 @@ pub struct Case {
 
 /// The cases whose ids begin with one of these words; all of them without any.
 pub fn named(wanted: &[String]) -> Vec<Case> {
-    let all = consumer::cases();
+    let mut all = consumer::cases();
+    all.extend(events::cases());
+    all.extend(article::cases());
     all.into_iter().filter(|case| wanted.is_empty() || wanted.iter().any(|word| case.id.starts_with(word.as_str()))).collect()
 }

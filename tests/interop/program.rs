@@ -54,6 +54,14 @@ impl Program {
         lines[lines.len().saturating_sub(15)..].join("\n")
     }
 
+    /// Waits until it ends by itself.
+    #[track_caller]
+    pub fn succeeds(mut self) {
+        let has_ended = holds_within(PATIENCE, || !self.is_running());
+        let status = self.child.try_wait().expect("a child can be asked");
+        assert!(has_ended && status.is_some_and(|status| status.success()), "it ended with {status:?}: {}", self.said());
+    }
+
     /// SIGTERM and the end: the exit code, -1 for a signal.
     #[track_caller]
     pub fn stop(mut self) -> i32 {

@@ -62,16 +62,18 @@ impl<'a> Stage<'a> {
         self.python("celery", &[&arguments[..], &alone].concat(), variables, plan)
     }
 
-    /// A worker with this step, booted; it leaves Ctrl-C to the suite.
+    /// A worker with this step, booted.
     #[track_caller]
     pub fn worker(&self, step: impl Step) -> Running {
-        self.booted(Worker::new(self.broker.clone()), step)
+        let mut worker = Worker::new(self.broker.clone());
+        worker.steps.add(step);
+        self.boot(worker)
     }
 
+    /// This boots a worker, and leaves Ctrl-C to the suite.
     #[track_caller]
-    fn booted(&self, mut worker: Worker, step: impl Step) -> Running {
+    pub fn boot(&self, mut worker: Worker) -> Running {
         worker.steps.remove(steps::HandleSignals::NAME);
-        worker.steps.add(step);
         worker.drain_within(SOON).start().unwrap_or_else(|err| panic!("the bootstep worker did not start: {err}"))
     }
 

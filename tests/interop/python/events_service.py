@@ -10,8 +10,8 @@ app = events_app(PLAN["service"], broker_url=URL)
 
 
 def handler_of(event):
-    def handle(*args, **kwargs):
-        note(by="python", event=event, args=args, kwargs=kwargs)
+    def handle(task, *args, **kwargs):
+        note(by="python", event=event, args=args, kwargs=kwargs, id=task.request.id, retries=task.request.retries)
         if "fail" in args or "fail" in kwargs.values():
             raise ValueError("as it was told to")
 
@@ -20,7 +20,7 @@ def handler_of(event):
 
 
 for name in PLAN.get("handles", []):
-    app.handler(name)(handler_of(name))
+    app.handler(name, bind=True)(handler_of(name))
 
 
 def publish(name, args, kwargs):
