@@ -34,7 +34,11 @@ pub fn declared(node: &Node, vhost: &str) -> Declared {
         arguments.extend(*columns);
         let what = command.trim_start_matches("list_").trim_end_matches('s');
         let printed = node.ctl(&arguments);
-        printed.lines().filter(|line| is_of_the_case(line)).map(|line| format!("{what} {}", sorted(line))).collect::<Vec<_>>()
+        printed
+            .lines()
+            .filter(|line| is_of_the_case(what, line))
+            .map(|line| format!("{what} {}", sorted(line)))
+            .collect::<Vec<_>>()
     };
     thread::scope(|scope| {
         let lists: Vec<_> = LISTS.iter().map(|wanted| scope.spawn(move || list(wanted))).collect();
@@ -42,12 +46,12 @@ pub fn declared(node: &Node, vhost: &str) -> Declared {
     })
 }
 
-/// The queue, exchange and mailbox of Celery itself are not the package's, and nobody else needs them.
-fn is_of_the_case(line: &str) -> bool {
-    !["amq.", "celery", "pidbox"].iter().any(|furniture| line.contains(furniture))
-        && !line.trim().is_empty()
-        && line != "\tdirect"
-        && !line.starts_with("\tdirect\t")
+/// The exchanges that every broker has are not declared by anybody; the queue, exchange and mailbox of Celery itself are not the
+/// package's, and nobody else needs them.
+fn is_of_the_case(what: &str, line: &str) -> bool {
+    let is_celerys = line.contains("celery");
+    let is_the_brokers = what == "exchange" && (line.starts_with("amq.") || line.starts_with('\t'));
+    !is_celerys && !is_the_brokers && !line.trim().is_empty()
 }
 
 /// The line with its arguments in order: it is no difference in which one they were given.

@@ -2,7 +2,9 @@
 
 mod article;
 mod consumer;
+mod dispatcher;
 mod events;
+mod fedora;
 
 use crate::stage::Stage;
 
@@ -20,6 +22,8 @@ pub struct Case {
 pub fn named(wanted: &[String]) -> Vec<Case> {
     let mut all = consumer::cases();
     all.extend(events::cases());
+    all.extend(dispatcher::cases());
+    all.extend(fedora::cases());
     all.extend(article::cases());
     all.into_iter().filter(|case| wanted.is_empty() || wanted.iter().any(|word| case.id.starts_with(word.as_str()))).collect()
 }

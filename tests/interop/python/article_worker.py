@@ -14,7 +14,7 @@ app = Celery("article_worker", broker=URL)
 
 @app.task(name="article.handle", bind=True)
 def handle(task, *args, **kwargs):
-    note(by="python", id=task.request.id, args=args, kwargs=kwargs, task=task.name)
+    note(by="python", id=task.request.id, args=args, kwargs=kwargs, origin=task.request.origin)
 
 
 class DeclareDeadLetters(bootsteps.StartStopStep):

@@ -7,9 +7,9 @@ class Consumer:
     def consume(self, amqp, message):
         body = bytes(message.body).decode("utf-8", "replace")
         note(by="python", body=body, key=message.delivery_info["routing_key"])
-        if body == "fail":
+        if body.startswith("fail"):
             raise ValueError("as it was told to")
-        if body == "drop":
+        if body.startswith("drop"):
             amqp.reject(requeue=False)
 
     def shutdown(self, exception=None):
