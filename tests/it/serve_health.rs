@@ -9,8 +9,8 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-/// What a probe waits for.
-const PROBE: Duration = Duration::from_secs(1);
+/// What a probe waits for: less than a slow client is borne with.
+const PROBE: Duration = Duration::from_secs(4);
 
 /// A port on which nobody listens. Another process may take it meanwhile; none does for long.
 pub fn free_port() -> u16 {
@@ -18,7 +18,7 @@ pub fn free_port() -> u16 {
 }
 
 fn connect(port: u16) -> TcpStream {
-    let socket = TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), PROBE).unwrap();
+    let socket = TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), SOON).unwrap();
     socket.set_read_timeout(Some(PROBE)).unwrap();
     socket.set_write_timeout(Some(PROBE)).unwrap();
     socket

@@ -97,7 +97,7 @@ fn an_exclusive_consumer_keeps_others_out(stage: &Stage) {
 #[test]
 fn what_no_broker_need_tell_is_told_before_connecting() {
     let stage = Stage::memory();
-    check_boot_error(&stage, consumer(""), Fault::Config, "has no name");
+    check_boot_error(&stage, consumer(""), Fault::Config, "the broker names the queue, anew with each connection");
     let mut worker = Worker::new(stage.broker.clone());
     worker.steps.add(consumer("same")).add(Consumer::clone(&consumer("same")));
     let err = worker.start().map(drop).unwrap_err();
