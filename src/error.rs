@@ -104,3 +104,9 @@ impl std::error::Error for Error {
         self.source.as_ref().map(|source| source.as_ref() as _)
     }
 }
+
+/// What a panic said.
+pub(crate) fn words_of(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without words")
+}

@@ -2,7 +2,7 @@
 
 use crate::decode::{media_type, Decode, DecodeError};
 use crate::delivered::Message;
-use crate::error::BoxError;
+use crate::error::{words_of, BoxError};
 use crate::layout::{Departure, Layout, Next};
 use crate::ledger::Verdict;
 use crate::message::{Delivery, Publication};
@@ -338,12 +338,6 @@ fn whereto(departure: &Departure, deed: &str) -> String {
         Departure::Reject => "left to the queue's dead-letter exchange".into(),
         Departure::Discard => "kept nowhere".into(),
     }
-}
-
-/// What a panic said.
-pub(crate) fn words_of(panic: &(dyn std::any::Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without words")
 }
 
 /// An error with its causes, each once.

@@ -17,6 +17,7 @@ pub use custom::{CustomLayout, Departure};
 pub use shared::SharedLayout;
 
 use crate::delivered::Message;
+use crate::error::words_of;
 use crate::message::Publication;
 use crate::retry::RetryPolicy;
 use crate::topology::{Queue, Topology};
@@ -24,6 +25,7 @@ use arrival::dead_letters_arrive;
 use moved::Frame;
 use std::borrow::Cow;
 use std::fmt;
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -267,7 +269,11 @@ impl Layout {
         let delay = after.unwrap_or_else(|| self.policy.jittered(nominal, random));
         let copy = || self.frame.retry_copy(message, reason);
         let departure = match &self.around {
-            Around::Custom(custom) => custom.retry(message, copy(), delay),
+            // Nobody says where it is to wait.
+            Around::Custom(custom) => match self.asked(|| custom.retry(message, copy(), delay)) {
+                Some(departure) => departure,
+                None => return Next::GiveUp,
+            },
             Around::Shipped { waiting, .. } => match waiting.place(delay) {
                 Place::Itself => return Next::Fail(nominal),
                 Place::Queue(name) => Departure::Publish(copy().to("", name)),
@@ -287,7 +293,7 @@ impl Layout {
     pub fn archive(&self, message: &Message, reason: &str) -> Departure {
         let copy = self.frame.archive_copy(message, reason);
         let departure = match &self.around {
-            Around::Custom(custom) => custom.archive(message, copy, reason),
+            Around::Custom(custom) => self.asked(|| custom.archive(message, copy, reason)).unwrap_or(Departure::Requeue),
             Around::Shipped { waiting, .. } => Departure::Publish(copy.to("", waiting.archive(false).name)),
         };
         self.kept(departure, message)
@@ -297,7 +303,7 @@ impl Layout {
     pub fn dead(&self, message: &Message, reason: &str) -> Departure {
         let copy = || self.frame.dead_copy(message, reason);
         let departure = match &self.around {
-            Around::Custom(custom) => custom.reject(message, copy(), reason),
+            Around::Custom(custom) => self.asked(|| custom.reject(message, copy(), reason)).unwrap_or(Departure::Requeue),
             Around::Shipped { rejects: Rejects::ByBroker, .. } => Departure::Reject,
             Around::Shipped { waiting, .. } => Departure::Publish(copy().to("", waiting.dead().name)),
         };
@@ -315,8 +321,15 @@ impl Layout {
     pub fn to_the_end(&self, message: &Message, times: u32) -> Option<Publication> {
         let copy = self.frame.sent_back(message, &self.queue.name, times)?;
         Some(match &self.around {
-            Around::Custom(custom) => custom.to_the_end(message, copy).mandatory(),
+            Around::Custom(custom) => self.asked(|| custom.to_the_end(message, copy.clone())).unwrap_or(copy).mandatory(),
             Around::Shipped { .. } => copy,
         })
+    }
+
+    /// What a layout of the user's own says, unless it panics: that must cost neither the message nor the thread.
+    fn asked<T>(&self, ask: impl FnOnce() -> T) -> Option<T> {
+        let said = catch_unwind(AssertUnwindSafe(ask));
+        said.inspect_err(|panic| log::error!("`{}`: the consumer's layout panicked: {}", self.queue.name, words_of(&**panic)))
+            .ok()
     }
 }

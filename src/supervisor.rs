@@ -3,8 +3,8 @@
 use crate::blueprint::Blueprint;
 use crate::clock::later;
 use crate::context::{Context, Report};
-use crate::error::{BoxError, Error, Fault};
-use crate::handler::{chain, words_of};
+use crate::error::{words_of, BoxError, Error, Fault};
+use crate::handler::chain;
 use crate::remedy::remedy;
 use crate::shutdown::{Shutdown, Urgency};
 use crate::step::{Step, Stop};

@@ -13,6 +13,9 @@ use std::time::Duration;
 /// `user_id` set aside in headers), persistent, with the reason and the origin in [`headers`], and addressed nowhere. It changes the
 /// copy as it likes, and says where it goes. Whatever is published is mandatory, and confirmed before the message leaves its queue.
 ///
+/// A panic is logged: one in [`retry`](CustomLayout::retry) has the message archived, one in [`archive`](CustomLayout::archive) or
+/// [`reject`](CustomLayout::reject) hands it back, and it comes again.
+///
 /// ```
 /// use bootstep::{Consumer, CustomLayout, Departure, Exchange, Message, Outcome, Publication, Queue, Topology};
 /// use std::time::Duration;

@@ -2,8 +2,7 @@
 
 use super::{Order, Request};
 use crate::broker::Connection;
-use crate::error::{Error, Fault};
-use crate::handler::words_of;
+use crate::error::{words_of, Error, Fault};
 use crate::topology::Exchange;
 use crate::transport::{Outlet, PublishVisit, Taken};
 use crossbeam_channel::{select, Receiver};

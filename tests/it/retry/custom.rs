@@ -18,6 +18,7 @@ crate::on_both!(
     what_a_bare_consumer_gives_up_is_left_to_the_queues_dead_letters,
     a_failed_message_of_a_bare_queue_comes_again_at_once,
     what_is_to_be_discarded_is_gone_whatever_the_queue_does_with_rejects,
+    a_layout_that_panics_costs_neither_message_nor_thread,
 );
 
 /// Two queues behind fanout exchanges of their names, as a service has them for all its queues; back it goes by `back`.
@@ -153,4 +154,30 @@ fn what_is_to_be_discarded_is_gone_whatever_the_queue_does_with_rejects(stage: &
     stage.publish("jobs", &["late", "strange"]);
     assert_eq!(stage.take("morgue", 1)[0].body(), b"strange");
     assert_eq!((running.stop(), stage.ready("jobs"), stage.ready("morgue")), (0, 0, 0));
+}
+
+/// Panics over each failed message, and over some that it should keep.
+struct Panicking;
+
+impl CustomLayout for Panicking {
+    fn topology(&self) -> Topology {
+        Topology::default().queue(Queue::new("lost"))
+    }
+    fn retry(&self, _message: &Message, _copy: Publication, _delay: Duration) -> Departure {
+        panic!("there is no place to wait");
+    }
+    fn archive(&self, message: &Message, copy: Publication, _reason: &str) -> Departure {
+        assert!(message.is_redelivered(), "there is no place to keep it");
+        Departure::Publish(copy.to("", "lost"))
+    }
+}
+
+fn a_layout_that_panics_costs_neither_message_nor_thread(stage: &Stage) {
+    let (consumer, attempts) = always_failing("jobs");
+    let running = stage.start(consumer.layout(Panicking).retry(RetryPolicy::fixed(WAIT, 2)));
+    // More than the pool has threads.
+    stage.publish("jobs", &["press"; 20]);
+    assert!(stage.take("lost", 20).iter().all(|lost| lost.body() == b"press"));
+    assert_eq!(*attempts.lock().unwrap(), [1; 40], "each is handed back once, and then kept");
+    assert_eq!(running.stop(), 0);
 }
