@@ -24,7 +24,7 @@ impl<T: DeserializeOwned> Decode for Decoded<T> {
             "application/json" => Json::decode(&without_encoding(message)).map(|Json(value)| value),
             "" | "application/data" | "application/text" => match encoding.as_str() {
                 "binary" | "ascii-8bit" => wanted(T::deserialize(BytesDeserializer::<ValueError>::new(message.body()))),
-                "utf-8" | "utf8" | "us-ascii" | "ascii" => String::decode(message).and_then(|body| text(&body)),
+                "" | "utf-8" | "utf8" | "us-ascii" | "ascii" => String::decode(message).and_then(|body| text(&body)),
                 other => Err(DecodeError::new(format!("the content encoding `{other}` is not known"))),
             },
             other => Err(DecodeError::new(format!(

@@ -252,11 +252,13 @@ fn a_body_is_what_its_content_type_says(stage: &Stage) {
     let mut latin = json("", "jobs", "[1]");
     latin.properties.content_encoding = Some("latin-1".into());
     untyped.properties.content_encoding = None;
-    stage.send(&[untyped, of_data, json("", "jobs", "[1]"), json("", "jobs", ""), latin]).unwrap();
-    stage.until("all are handled", || given.lock().unwrap().len() == 5);
+    let mut unsaid = untyped.clone();
+    unsaid.properties.content_encoding = Some(String::new());
+    stage.send(&[untyped, unsaid, of_data, json("", "jobs", "[1]"), json("", "jobs", ""), latin]).unwrap();
+    stage.until("all are handled", || given.lock().unwrap().len() == 6);
     let mut seen = given.lock().unwrap().clone();
     seen.sort();
-    assert_eq!(seen, [r#"jobs """#, r#"jobs "[1]""#, r#"jobs "[1]""#, "jobs [1]", "jobs [1]"]);
+    assert_eq!(seen, [r#"jobs """#, r#"jobs "[1]""#, r#"jobs "[1]""#, r#"jobs "[1]""#, "jobs [1]", "jobs [1]"]);
 }
 
 #[test]
