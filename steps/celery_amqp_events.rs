@@ -97,7 +97,6 @@ use bootstep::{BoxError, Consumer, ConsumerStep, Error, Exchange, Fault, Message
 use layout::EventLayout;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// A service: the handlers it has for events, each with a queue of its own. As a step it consumes them all.
 pub struct Service {
@@ -206,7 +205,7 @@ impl Service {
                 Err(error) => Ok(Outcome::reject(error)),
             }
         });
-        let delays = (0..retries).map(|retry| Duration::from_secs(1 << retry));
+        let delays = (0..retries).map(layout::own_delay);
         let consumer = consumer.retry(RetryPolicy::delays(delays)).layout(layout).accept(["application/json"]);
         exchanges.into_iter().fold(consumer, Consumer::exchange).poison_after(self.settings.deaths())
     }

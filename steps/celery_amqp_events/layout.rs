@@ -93,10 +93,15 @@ impl CustomLayout for EventLayout {
     }
 }
 
+/// The policy's own delay. The millisecond tells it from what a handler asks for, of which nothing is drawn.
+pub(crate) fn own_delay(retries: u32) -> Duration {
+    Duration::from_secs(1 << retries.min(63)) + Duration::from_millis(1)
+}
+
 /// Which retry queue: at the policy's own delay, a random number of seconds up to it, rounded down to a power of two; at one that a
 /// handler asks for, the first that holds messages for as long.
 fn place_of(retries: u32, delay: Duration, random_up_to: impl FnOnce(u64) -> u64) -> u32 {
-    if delay == Duration::from_secs(1 << retries.min(63)) {
+    if delay == own_delay(retries) {
         return random_up_to(delay.as_secs()).max(1).ilog2();
     }
     let seconds = delay.as_secs().saturating_add(u64::from(delay.subsec_nanos() > 0));
@@ -151,8 +156,7 @@ mod tests {
     fn a_retry_waits_in_the_queue_of_a_random_power_of_two() {
         #[track_caller]
         fn check(retries: u32, random: u64, expected: u32) {
-            let nominal = Duration::from_secs(1 << retries);
-            let place = place_of(retries, nominal, |most| {
+            let place = place_of(retries, own_delay(retries), |most| {
                 assert_eq!(most, 1 << retries);
                 random
             });
@@ -180,6 +184,7 @@ mod tests {
         check(1_001, 1);
         check(2_000, 1);
         check(4_500, 3);
+        check(32_000, 5);
         check(3_600_000, 12);
         assert_eq!(place_of(0, Duration::MAX, |_| 0), 63);
     }
