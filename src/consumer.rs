@@ -278,6 +278,13 @@ impl Consumer {
         let mut named = self.clone();
         if self.queue.name.is_empty() {
             named.queue.name = connection.declare_queue(&self.queue)?.name;
+            let Queue { name, exclusive, auto_delete, arguments, .. } = &named.queue;
+            if !exclusive && !auto_delete && !arguments.contains_key("x-expires") {
+                log::warn!(
+                    "`{name}`, named by the broker, stays when its connection is lost, and fills up with what nobody consumes: the \
+                     next connection has another one; declare it `exclusive` or `auto_delete`"
+                );
+            }
         }
         Ok(named)
     }

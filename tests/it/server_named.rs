@@ -1,5 +1,6 @@
 //! Queues that the broker names, and queues whose deletion ends the worker: what comes and goes with its consumer.
 
+use crate::support::heard::{heard, listen};
 use crate::support::stage::{Stage, SOON};
 use bootstep::{
     Broker, Consumer, ConsumerState, Context, Exchange, Fault, MemoryBroker, Message, Outcome, Publication, Queue, RetryLayout,
@@ -104,6 +105,20 @@ fn a_step_sees_how_the_consumers_fare(stage: &Stage) {
     assert_eq!(statuses.consumers()[0].state, ConsumerState::Consuming);
     assert_eq!(running.stop(), 0);
     assert_eq!(statuses.consumers()[0].state, ConsumerState::Away);
+}
+
+#[test]
+fn a_queue_that_each_connection_would_leave_behind_is_warned_of() {
+    listen();
+    let stage = Stage::memory();
+    let (tell, told) = channel();
+    for (queue, warnings) in [(Queue::new("").bind("news", "#"), 1), (temporary(), 0)] {
+        let running = stage.start(telling(queue, &tell));
+        send(&stage, "rain");
+        let (_, queue) = next(&told);
+        assert_eq!(heard(&[&format!("`{queue}`, named by the broker, stays"), "`auto_delete`"]), warnings);
+        assert_eq!(running.stop(), 0);
+    }
 }
 
 #[test]
