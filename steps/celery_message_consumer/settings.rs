@@ -11,6 +11,9 @@ const NAMESPACE: (&str, &str) = ("EVENT_CONSUMER_CONFIG_NAMESPACE", "EVENT_CONSU
 /// The environment variable that names the file.
 const FILE: &str = "EVENT_CONSUMER_APP_CONFIG";
 
+/// Each has its delay in memory.
+const MOST_RETRIES: u32 = 10_000;
+
 const KNOWN: [&str; 13] = [
     "SERIALIZER",
     "ACCEPT",
@@ -109,13 +112,14 @@ impl Settings {
         self
     }
 
-    /// How often a message is tried again before it is archived (`MAX_RETRIES`; 4 by default).
+    /// How often a message is tried again before it is archived (`MAX_RETRIES`; 4 by default, 10,000 at the most).
     pub fn max_retries(mut self, retries: u32) -> Self {
-        self.max_retries = retries;
+        self.max_retries = retries.min(MOST_RETRIES);
         self
     }
 
-    /// How long a message waits after so many retries (`BACKOFF_FUNC`; 0.2 s, 1 s, 1 min, then 30 min each by default).
+    /// How long a message waits after so many retries (`BACKOFF_FUNC`; 0.2 s, 1 s, 1 min, then 30 min each by default). It is asked
+    /// when the worker starts, once for each number, and not at each failure as there: what it draws at random is drawn then.
     pub fn backoff(mut self, delay: impl Fn(u32) -> Duration + Send + Sync + 'static) -> Self {
         self.backoff = Arc::new(delay);
         self
@@ -184,7 +188,7 @@ impl Settings {
                 }
             }
             "QUEUE_NAME_PREFIX" => self.queue_name_prefix = text(value)?.to_owned(),
-            "MAX_RETRIES" => self.max_retries = number(value, 0, 10_000)? as u32,
+            "MAX_RETRIES" => self.max_retries = number(value, 0, MOST_RETRIES.into())? as u32,
             "BACKOFF_FUNC" => return Err("a function cannot be read from here; give it to `Settings::backoff`".into()),
             "RETRY_HEADER" if text(value)?.is_empty() => return Err("a header needs a name".into()),
             "RETRY_HEADER" => self.retry_header = text(value)?.to_owned(),

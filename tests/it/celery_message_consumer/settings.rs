@@ -88,6 +88,12 @@ fn all_that_is_wrong_is_said_at_once() {
 }
 
 #[test]
+fn retries_without_end_are_ten_thousand() {
+    let (stage, _listing) = stage_to_list();
+    assert_eq!(stage.start(step(Settings::default().max_retries(u32::MAX), [noting("jobs", &Given::default())])).stop(), 0);
+}
+
+#[test]
 fn a_file_that_cannot_be_read_is_named() {
     wrong(&[("EVENT_CONSUMER_APP_CONFIG", "/nowhere/settings.json")], &["`/nowhere/settings.json`", "cannot be read"]);
     let broken = file(".json", "{");
