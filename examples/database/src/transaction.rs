@@ -1,4 +1,7 @@
-//! A hook that puts a database transaction around each message: what a handler writes stands if and only if its message is done.
+//! A hook that puts a database transaction around each message: what a handler writes stands only if it said that its message is done.
+//!
+//! It is committed before the message is acked: who is cut off in between gets the message once more. What must not be written
+//! twice needs a key that the database knows it by.
 
 use bootstep::{BoxError, Hook, Message, Outcome};
 use r2d2::{Pool, PooledConnection};
