@@ -45,8 +45,8 @@ pub(super) struct Publishing {
 /// Why nothing leaves by publishing at the moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Obstacle {
-    /// A queue takes no more.
-    Refused { queue: String, reason: String },
+    /// A queue takes no more, or nothing gets beyond an exchange.
+    Refused { place: String, reason: String },
     /// The broker does not answer.
     Unanswered,
 }
@@ -165,8 +165,9 @@ impl Publishing {
                 // Our own move of a message: the original stays unsettled until its copy is safe.
                 Answer::Refused(reason) => {
                     self.held_up += usize::from(!std::mem::replace(&mut of.was_refused, true));
-                    let queue = of.publications[published.part].routing_key.clone();
-                    self.last_refusal = Some(Obstacle::Refused { queue, reason });
+                    let Publication { exchange, routing_key, .. } = &*of.publications[published.part];
+                    let place = if exchange.is_empty() { routing_key } else { exchange }.clone();
+                    self.last_refusal = Some(Obstacle::Refused { place, reason });
                     self.refused.push((ticket, published.part));
                     if self.refused.len() == 1 {
                         self.alarm = self.clock.after(self.delay);

@@ -54,8 +54,8 @@ impl Desk<'_> {
         }
         let queue = &self.queue;
         match &obstacle {
-            Some(Obstacle::Refused { queue: full, reason }) => log::warn!(
-                "`{queue}` pauses: `{full}` does not take a message ({reason}); what is to go there stays on its queue, \
+            Some(Obstacle::Refused { place, reason }) => log::warn!(
+                "`{queue}` pauses: `{place}` does not take a message ({reason}); what is to go there stays on its queue, \
                  unsettled. Make room there, and it goes on by itself"
             ),
             Some(Obstacle::Unanswered) => log::warn!(
@@ -72,7 +72,7 @@ impl Desk<'_> {
     fn tell_state(&mut self) {
         let is_closed = matches!(self.position(), None | Some(Position::Closed));
         let reason = match &self.obstacle {
-            Some(Obstacle::Refused { queue, reason }) => Some(format!("`{queue}` does not take a message ({reason})")),
+            Some(Obstacle::Refused { place, reason }) => Some(format!("`{place}` does not take a message ({reason})")),
             Some(Obstacle::Unanswered) => Some("the broker does not confirm what is published".into()),
             None if !is_closed => Some("its kill switch is open".into()),
             None => None,

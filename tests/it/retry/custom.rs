@@ -3,7 +3,8 @@
 use super::{always_failing, text};
 use crate::support::stage::Stage;
 use bootstep::{
-    Consumer, CustomLayout, Departure, Exchange, Message, Outcome, Publication, Queue, RetryLayout, RetryPolicy, Topology,
+    Consumer, ConsumerState, CustomLayout, Departure, Exchange, Message, Outcome, Publication, Queue, RetryLayout, RetryPolicy,
+    Topology,
 };
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,6 +20,7 @@ crate::on_both!(
     a_failed_message_of_a_bare_queue_comes_again_at_once,
     what_is_to_be_discarded_is_gone_whatever_the_queue_does_with_rejects,
     a_layout_that_panics_costs_neither_message_nor_thread,
+    while_an_exchange_takes_nothing_the_consumer_pauses_and_says_which,
 );
 
 /// Two queues behind fanout exchanges of their names, as a service has them for all its queues; back it goes by `back`.
@@ -180,4 +182,26 @@ fn a_layout_that_panics_costs_neither_message_nor_thread(stage: &Stage) {
     assert!(stage.take("lost", 20).iter().all(|lost| lost.body() == b"press"));
     assert_eq!(*attempts.lock().unwrap(), [1; 40], "each is handed back once, and then kept");
     assert_eq!(running.stop(), 0);
+}
+
+/// Sends what failed to an exchange that it does not declare.
+struct Elsewhere;
+
+impl CustomLayout for Elsewhere {
+    fn retry(&self, message: &Message, copy: Publication, _delay: Duration) -> Departure {
+        Departure::Publish(copy.to("elsewhere", message.routing_key()))
+    }
+}
+
+fn while_an_exchange_takes_nothing_the_consumer_pauses_and_says_which(stage: &Stage) {
+    let (consumer, _) = always_failing("jobs");
+    let running = stage.start(consumer.layout(Elsewhere));
+    stage.publish("jobs", &["press"]);
+    let says =
+        |words: &str| matches!(&running.consumers()[0].state, ConsumerState::Paused { reason } if reason.contains(words));
+    stage.until("it pauses", || says("`elsewhere` does not take a message"));
+    let elsewhere =
+        Topology::default().exchange(Exchange::fanout("elsewhere")).queue(Queue::new("found").bind("elsewhere", ""));
+    stage.connection.declare(&elsewhere).unwrap();
+    assert_eq!(stage.take("found", 1)[0].body(), b"press");
 }
