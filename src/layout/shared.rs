@@ -118,8 +118,8 @@ impl CustomLayout for SharedLayout {
     }
 }
 
-/// The same with integers of 32 bits where there are fewer: py-amqp up to 5.3 loses its connection over 16 bits with a sign, and takes
-/// 8 bits with a sign for those without.
+/// The same with integers of 32 bits where those do: py-amqp up to 5.3 loses its connection over 16 bits with a sign, and takes what is
+/// negative in 8 or 64 bits for positive.
 fn readable(mut copy: Publication) -> Publication {
     copy.properties.headers = copy.properties.headers.map(wider_all);
     copy
@@ -133,6 +133,7 @@ fn wider(value: Value) -> Value {
     match value {
         Value::I8(number) => Value::I32(number.into()),
         Value::I16(number) => Value::I32(number.into()),
+        Value::I64(number) if number < 0 => i32::try_from(number).map_or(value, Value::I32),
         Value::Array(values) => Value::Array(values.into_iter().map(wider).collect()),
         Value::Table(table) => Value::Table(wider_all(table)),
         other => other,

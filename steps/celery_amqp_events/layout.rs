@@ -137,11 +137,12 @@ fn of_protocol_2(mut task: Task, copy: Publication) -> Publication {
     publication
 }
 
-/// py-amqp up to 5.3 loses its connection over an int16, and reads an int8 without its sign.
+/// py-amqp up to 5.3 loses its connection over an int16, and reads an int8 or an int64 without its sign.
 fn widen(value: &mut Value) {
     match value {
         Value::I8(number) => *value = Value::I32((*number).into()),
         Value::I16(number) => *value = Value::I32((*number).into()),
+        Value::I64(number) if *number < 0 => *value = i32::try_from(*number).map_or(Value::I64(*number), Value::I32),
         Value::Array(values) => values.iter_mut().for_each(widen),
         Value::Table(table) => table.values_mut().for_each(widen),
         _ => {}

@@ -173,7 +173,7 @@ fn a_failing_event_is_tried_and_archived_once(stage: &Stage) {
     task.headers.insert("traceparent".into(), "00-1".into());
     // Widths that py-amqp misreads are not passed on.
     task.headers.insert("tenant".into(), Value::I16(3));
-    task.headers.insert("shelf".into(), Value::Array(vec![Value::I8(-3)]));
+    task.headers.insert("shelf".into(), Value::Array(vec![Value::I8(-3), Value::I64(-4)]));
     task.eta = Some("2026-01-01T00:00:00+00:00".into());
     let publication = sent(&task);
     stage.send(std::slice::from_ref(&publication)).unwrap();
@@ -185,7 +185,7 @@ fn a_failing_event_is_tried_and_archived_once(stage: &Stage) {
     let text = |name: &str| archived.header(name).and_then(Value::as_str).unwrap().to_owned();
     assert_eq!([text("id"), text("root_id"), text("parent_id")], [task.id.clone(), task.id.clone(), task.id.clone()]);
     assert_eq!((archived.header("eta"), archived.header("tenant")), (Some(&Value::Null), Some(&Value::I32(3))));
-    assert_eq!(archived.header("shelf"), Some(&Value::Array(vec![Value::I32(-3)])));
+    assert_eq!(archived.header("shelf"), Some(&Value::Array(vec![Value::I32(-3), Value::I32(-4)])));
     assert_eq!((text("traceparent"), text(headers::REASON)), ("00-1".into(), "the till is locked".into()));
     assert_eq!(archived.header("x-death"), None);
     assert_eq!(archived.properties().correlation_id.as_ref(), Some(&task.id));
