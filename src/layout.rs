@@ -96,6 +96,7 @@ impl Chosen {
         }
         match self {
             Chosen::Shipped(RetryLayout::Native) => native::check(queue, policy),
+            Chosen::Custom(custom) => custom.check(queue),
             Chosen::Shipped(RetryLayout::Levels | RetryLayout::Shared) if queue.name.is_empty() => {
                 Err("the broker names the queue, anew with each connection, so no lasting queues can stand around it; use \
                      `RetryLayout::Bare`, or `Consumer::layout`"

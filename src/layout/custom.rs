@@ -2,7 +2,7 @@
 
 use crate::delivered::{headers, Message};
 use crate::message::Publication;
-use crate::topology::Topology;
+use crate::topology::{Queue, Topology};
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -47,6 +47,11 @@ pub trait CustomLayout: Send + Sync + 'static {
         headers::RETRIES.into()
     }
 
+    /// What is wrong with such a queue for this layout, in lower case (nothing by default): the worker does not boot then.
+    fn check(&self, _queue: &Queue) -> Result<(), String> {
+        Ok(())
+    }
+
     /// What is declared around the queue, and again when one of these is found missing (nothing by default).
     fn topology(&self) -> Topology {
         Topology::default()
@@ -89,7 +94,7 @@ pub trait CustomLayout: Send + Sync + 'static {
 pub enum Departure {
     /// This is published, confirmed, and then the message is acked. While no queue takes it, the message stays on its own.
     Publish(Publication),
-    /// It is handed back (`basic.nack` with requeue) and comes again.
+    /// It is handed back (`basic.nack` with requeue) and comes again at once, for as often as this is said.
     Requeue,
     /// `basic.reject` without requeue: the queue's dead-letter exchange gets it, if it has one; else it is gone.
     Reject,

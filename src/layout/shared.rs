@@ -91,6 +91,16 @@ impl CustomLayout for SharedLayout {
         self.retry_header.clone()
     }
 
+    fn check(&self, queue: &Queue) -> Result<(), String> {
+        // Retries would come back to a queue that is another, or none.
+        match queue.name == self.queue && !self.queue.is_empty() {
+            true => Ok(()),
+            false => {
+                Err(format!("the layout is around `{}`; make it with `SharedLayout::around(\"{}\")`", self.queue, queue.name))
+            }
+        }
+    }
+
     fn topology(&self) -> Topology {
         let retry = Queue::new(self.retry_name()).dead_letter_to("", &self.queue);
         let archive = Queue { arguments: self.archive_arguments.clone(), ..Queue::new(self.archive_name()) };

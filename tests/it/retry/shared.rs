@@ -168,3 +168,13 @@ fn its_archive_has_no_bounds_of_its_own() {
     let err = worker.start().expect_err("the archive is part of the contract").to_string();
     assert!(err.contains("leave `Consumer::archive` out"), "{err}");
 }
+
+#[test]
+fn a_layout_around_another_queue_is_refused() {
+    let stage = Stage::memory();
+    let mut worker = bootstep::Worker::new(stage.broker.clone());
+    let consumer = Consumer::new("jobs", |_: String, _: &Message| Ok(Outcome::Ack));
+    worker.steps.add(consumer.layout(bootstep::SharedLayout::around("job")));
+    let err = worker.start().expect_err("its retries would come back to nobody").to_string();
+    assert!(err.ends_with(r#"the layout is around `job`; make it with `SharedLayout::around("jobs")`"#), "{err}");
+}
