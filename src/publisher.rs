@@ -102,8 +102,8 @@ impl Publisher {
     /// This publishes one message and waits for its confirm.
     ///
     /// # Errors
-    /// [`Fault::NotTaken`] when the broker refused it, [`Fault::Timeout`] when no confirm came in time; the message may have
-    /// been taken even so.
+    /// [`Fault::NotTaken`] when the broker refused it, [`Fault::Timeout`] when no confirm came in time, [`Fault::Lost`] when the worker
+    /// has ended; in both the message may have been taken even so.
     pub fn publish(&self, publication: Publication, within: Duration) -> Result<(), Error> {
         let due = later(Instant::now(), within);
         let (reply, answer) = crossbeam_channel::bounded(1);
@@ -117,11 +117,14 @@ impl Publisher {
             losses: 0,
             note: None,
         };
-        let late = || Error::new(Fault::Timeout, "a publish was not confirmed in time");
-        self.requests.send_deadline(request, due).map_err(|_| late())?;
+        let unanswered = |is_late: bool| match is_late {
+            true => Error::new(Fault::Timeout, "a publish was not confirmed in time"),
+            false => Error::new(Fault::Lost, "a publish was not confirmed: the publisher has ended with its worker"),
+        };
+        self.requests.send_deadline(request, due).map_err(|err| unanswered(err.is_timeout()))?;
         let published = answer.recv_deadline(due);
         wanted.store(false, Ordering::Release);
-        match published.map_err(|_| late())?.answer {
+        match published.map_err(|err| unanswered(err.is_timeout()))?.answer {
             Answer::Taken => Ok(()),
             Answer::Refused(reason) => Err(Error::new(Fault::NotTaken, format!("a publish was not taken: {reason}"))),
         }
