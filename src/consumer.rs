@@ -262,7 +262,8 @@ impl Consumer {
     }
 
     /// When somebody deletes the queue while it is consumed, the worker halts with this exit code. By default a queue that was
-    /// declared here is declared again, and another team's is waited for.
+    /// declared here is declared again, and another team's is waited for. An auto-delete queue goes with its last consumer, so also
+    /// when the channel is lost.
     pub fn halt_when_deleted(mut self, code: u8) -> Self {
         self.halt_when_deleted = Some(code);
         self

@@ -14,6 +14,9 @@ const FILE: &str = "EVENT_CONSUMER_APP_CONFIG";
 /// Each has its delay in memory.
 const MOST_RETRIES: u32 = 10_000;
 
+/// What a variable's place is called.
+const ENVIRONMENT: &str = "the environment";
+
 const KNOWN: [&str; 13] = [
     "SERIALIZER",
     "ACCEPT",
@@ -90,7 +93,7 @@ impl Settings {
             }
         }
         for (name, value) in variables.iter().filter(|(name, _)| *name != FILE && *name != NAMESPACE.0) {
-            settings.set(namespace, name, &Value::String(value.clone()), "the environment", &mut wrong);
+            settings.set(namespace, name, &Value::String(value.clone()), ENVIRONMENT, &mut wrong);
         }
         match wrong.is_empty() {
             true => Ok(settings),
@@ -170,9 +173,20 @@ impl Settings {
 
     /// Takes one setting, if it is one of ours, and notes what is wrong with it.
     fn set(&mut self, namespace: &str, name: &str, value: &Value, place: &str, wrong: &mut Vec<String>) {
-        let Some(key) = name.strip_prefix(namespace).and_then(|rest| rest.strip_prefix('_')) else { return };
-        if let Err(why) = self.set_key(key, value) {
-            wrong.push(format!("`{name}` ({place}): {why}"));
+        match name.strip_prefix(namespace).and_then(|rest| rest.strip_prefix('_')) {
+            // Kubernetes puts variables of that form into the environment, for a service of that name.
+            Some(key) if place == ENVIRONMENT && !KNOWN.contains(&key) => {
+                log::warn!("`{name}` ({place}) is no setting and is passed over; known are `{}`", KNOWN.join("`, `"));
+            }
+            Some(key) => {
+                if let Err(why) = self.set_key(key, value) {
+                    wrong.push(format!("`{name}` ({place}): {why}"));
+                }
+            }
+            None if place != ENVIRONMENT && KNOWN.contains(&name) => {
+                wrong.push(format!("`{name}` ({place}): without its prefix it is not read; write `{namespace}_{name}`"));
+            }
+            None => {}
         }
     }
 

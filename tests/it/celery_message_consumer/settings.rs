@@ -74,7 +74,6 @@ fn all_that_is_wrong_is_said_at_once() {
             ("EVENT_CONSUMER_ACCEPT", "[\"json\", \"yaml\"]"),
             ("EVENT_CONSUMER_BACKOFF_FUNC", "shop.backoff"),
             ("EVENT_CONSUMER_EXCHANGES", r#"{"a": {"kind": "topic"}}"#),
-            ("EVENT_CONSUMER_MAX_RETRY", "3"),
         ],
         &[
             "`EVENT_CONSUMER_MAX_RETRIES` (the environment): this must be a number from 0 to 10000",
@@ -82,7 +81,6 @@ fn all_that_is_wrong_is_said_at_once() {
             "only `json` can be read here; say `[\"json\"]`",
             "give it to `Settings::backoff`",
             "`kind` of `a` is no keyword of an exchange",
-            "`EVENT_CONSUMER_MAX_RETRY` (the environment): there is no such setting; known are `SERIALIZER`",
         ],
     );
 }
@@ -91,6 +89,22 @@ fn all_that_is_wrong_is_said_at_once() {
 fn retries_without_end_are_ten_thousand() {
     let (stage, _listing) = stage_to_list();
     assert_eq!(stage.start(step(Settings::default().max_retries(u32::MAX), [noting("jobs", &Given::default())])).stop(), 0);
+}
+
+#[test]
+fn what_is_no_setting_is_wrong_in_a_file_and_passed_over_in_the_environment() {
+    let file = file(".json", r#"{"EVENT_CONSUMER_MAX_RETRY": 3, "MAX_RETRIES": 3, "OTHER": 3}"#);
+    wrong(
+        &[("EVENT_CONSUMER_APP_CONFIG", file.path().to_str().unwrap())],
+        &[
+            "EVENT_CONSUMER_MAX_RETRY`",
+            "there is no such setting; known are `SERIALIZER`",
+            "write `EVENT_CONSUMER_MAX_RETRIES`",
+        ],
+    );
+    // As Kubernetes sets them for a service called `event-consumer`.
+    let variables = [("EVENT_CONSUMER_SERVICE_HOST", "10.0.0.7"), ("EVENT_CONSUMER_PORT", "tcp://10.0.0.7:80")];
+    assert!(Settings::from_variables(variables).is_ok());
 }
 
 #[test]
