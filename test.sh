@@ -31,6 +31,8 @@ check_everything() {
     phase 'format' cargo fmt --all --check
     phase 'lints' cargo clippy --all-targets -- -D warnings
     phase 'lints, all features' cargo clippy --workspace --all-targets --all-features -- -D warnings
+    # Most tests wait for a broker most of the time: twice as many threads as cores keep those busy.
+    export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(getconf _NPROCESSORS_ONLN)))}
     # The nodes of the tests live in this folder, where the end can see that none is left.
     phase 'tests' env TMPDIR="$folder" cargo test --all-features
     phase 'tests of TLS' env TMPDIR="$folder" cargo test -p bootstep-tls-tests
