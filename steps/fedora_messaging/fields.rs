@@ -58,7 +58,8 @@ impl<'a> Fields<'a> {
     /// No other keys may be in it.
     pub fn only(&self, known: &[&str]) {
         for name in self.unknown(known) {
-            let nearest = known.iter().min_by_key(|candidate| distance(name, candidate)).copied().unwrap_or_default();
+            let nearest =
+                known.iter().min_by_key(|candidate| strsim::levenshtein(name, candidate)).copied().unwrap_or_default();
             self.wrong(name, &format!("is not known; the nearest is `{nearest}`, known are `{}`", known.join("`, `")));
         }
     }
@@ -169,20 +170,4 @@ fn amqp_value(value: &toml::Value) -> Option<Value> {
         }
         toml::Value::Datetime(_) => return None,
     })
-}
-
-/// How many letters have to be put in, taken out or changed to make one of the other (Levenshtein).
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (above, letter) in one.chars().enumerate() {
-        let mut corner = above;
-        row[0] = above + 1;
-        for (place, candidate) in other.iter().enumerate() {
-            let changed = corner + usize::from(letter != *candidate);
-            corner = row[place + 1];
-            row[place + 1] = changed.min(corner + 1).min(row[place] + 1);
-        }
-    }
-    row[other.len()]
 }

@@ -2,7 +2,7 @@
 
 /// The nearest of the known names, if it is near enough to have been meant.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let near = known.into_iter().map(|other| (distance(&name.to_lowercase(), &other.to_lowercase()), other));
+    let near = known.into_iter().map(|other| (strsim::levenshtein(&name.to_lowercase(), &other.to_lowercase()), other));
     let enough = (name.chars().count() / 3).max(2);
     near.filter(|(distance, _)| *distance <= enough).min_by_key(|(distance, _)| *distance).map(|(_, other)| other)
 }
@@ -23,22 +23,6 @@ pub fn find<T: Clone>(registered: &[(String, T)], name: &str, key: &str, mistake
         mistakes.push(format!("{key} names `{name}`, which is not registered; {hint}"));
     }
     found
-}
-
-/// How many letters have to be put in, taken out or changed (Levenshtein's distance).
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (place, letter) in one.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = place + 1;
-        for (at, against) in other.iter().enumerate() {
-            let changed = diagonal + usize::from(letter != *against);
-            diagonal = row[at + 1];
-            row[at + 1] = changed.min(diagonal + 1).min(row[at] + 1);
-        }
-    }
-    row[other.len()]
 }
 
 #[cfg(test)]
