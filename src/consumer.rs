@@ -225,7 +225,8 @@ impl Consumer {
     /// On a quorum queue the broker counts, and this is on by default: at the queue's `x-delivery-limit` (20 if it has none),
     /// since beyond that the broker itself would drop the message
     /// (<https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling>). What is handed back counts as well, up to RabbitMQ 4.2.
-    /// A negative limit of the queue turns it off, unless this is set. With [`RetryLayout::Native`] the policy's retries come on top,
+    /// A negative limit of the queue turns it off, unless this is set; with [`RetryLayout::Bare`](crate::RetryLayout::Bare), which
+    /// could only lose the message, it is left to the broker, unless this is set. With [`RetryLayout::Native`] the policy's retries come on top,
     /// because the broker counts those as well.
     ///
     /// On any other queue it is off by default, because there the worker has to count: what comes again is first published to the
@@ -326,7 +327,7 @@ impl Consumer {
             accept: self.accept.clone(),
             on_decode_error: self.on_decode_error.clone(),
             layout: self.queues_around(declared).fitting(frame_max),
-            poison: Poison::of(&self.queue, self.poison_after, self.native_retries()),
+            poison: Poison::of(&self.queue, self.poison_after, self.native_retries(), self.layout.is_bare()),
             tally,
         }
     }

@@ -110,6 +110,10 @@ impl Chosen {
         matches!(self, Chosen::Shipped(RetryLayout::Native))
     }
 
+    pub fn is_bare(&self) -> bool {
+        matches!(self, Chosen::Shipped(RetryLayout::Bare))
+    }
+
     /// The first RabbitMQ that has what it needs, where not every one does.
     pub fn first_version(&self) -> Option<(u32, u32, u32)> {
         self.is_native().then_some(native::FIRST_VERSION)

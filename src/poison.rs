@@ -15,6 +15,8 @@ pub(crate) struct Poison {
     counted: Option<Bound>,
     /// On any other, where the worker counts them itself: it sends what came again to the end of the queue.
     uncounted: Option<Bound>,
+    /// Giving up is the broker's: nothing is kept here, and what it lets through, it may let through for ever.
+    left_to_broker: bool,
 }
 
 /// How often a message may come again.
@@ -39,14 +41,14 @@ pub(crate) enum Suspicion {
 
 impl Poison {
     /// `after` is what the consumer asks for, if anything; `native_retries` how many of the broker's count are failed attempts, where
-    /// the queue itself holds those back.
-    pub fn of(queue: &Queue, after: Option<u32>, native_retries: Option<u32>) -> Self {
+    /// the queue itself holds those back; `is_bare` where nothing stands around the queue.
+    pub fn of(queue: &Queue, after: Option<u32>, native_retries: Option<u32>, is_bare: bool) -> Self {
         let declared = queue.arguments.get("x-delivery-limit").and_then(Value::as_i64);
         let brokers = declared.map_or(Some(BROKERS_LIMIT), |limit| u32::try_from(limit).ok());
         if let Some(retries) = native_retries {
             let bound = Bound::of(after.unwrap_or(BROKERS_LIMIT)).beyond(retries);
             let most = declared.and(brokers).map_or(bound.most, |limit| limit.min(bound.most));
-            return Poison { counted: Some(Bound { most, ..bound }), uncounted: None };
+            return Poison { counted: Some(Bound { most, ..bound }), uncounted: None, left_to_broker: false };
         }
         // Without a limit on the queue nobody asked for one here.
         let counted = match (after, brokers) {
@@ -54,7 +56,11 @@ impl Poison {
             (after, brokers) => after.or(brokers),
         };
         let uncounted = after.filter(|_| queue.queue_type() != Some("quorum"));
-        Poison { counted: counted.map(Bound::of), uncounted: uncounted.map(Bound::of) }
+        Poison {
+            counted: counted.map(Bound::of),
+            uncounted: uncounted.map(Bound::of),
+            left_to_broker: after.is_none() && is_bare,
+        }
     }
 
     /// Whether a message may be a suspect though the broker has not delivered it before: one that the worker has counted.
@@ -67,7 +73,10 @@ impl Poison {
     pub fn suspect(&self, message: &Message) -> Suspicion {
         let count = |name: &str| Some(u32::try_from(message.header(name)?.as_i64()?.max(0)).unwrap_or(u32::MAX));
         if let Some(times) = count("x-delivery-count") {
-            return self.counted.map_or(Suspicion::None, |bound| bound.judge(times));
+            return match self.counted.map_or(Suspicion::None, |bound| bound.judge(times)) {
+                Suspicion::GiveUp(_) if self.left_to_broker => Suspicion::None,
+                suspicion => suspicion,
+            };
         }
         // RabbitMQ 4.3 counts what was handed back apart: that is nobody's fault.
         let Some(bound) = self.uncounted.filter(|_| message.header("x-acquired-count").is_none()) else {
@@ -114,7 +123,7 @@ mod tests {
         }
         let parts = Parts { exchange: String::new(), routing_key: "jobs".into(), properties, body: Default::default() };
         let delivery = Delivery { tag: 1, redelivered: is_redelivered, parts: parts.into(), flaw: None };
-        Poison::of(&queue, after, None).suspect(&Message::new(&delivery, &"jobs".into()))
+        Poison::of(&queue, after, None, false).suspect(&Message::new(&delivery, &"jobs".into()))
     }
 
     #[test]
@@ -139,8 +148,22 @@ mod tests {
     }
 
     #[test]
+    fn where_nothing_is_kept_giving_up_is_left_to_the_broker() {
+        let bare = |after| Poison::of(&Queue::new("jobs").quorum(), after, None, true);
+        let judged = |poison: Poison, times| {
+            let properties = Properties::default().header("x-delivery-count", times);
+            let parts = Parts { exchange: String::new(), routing_key: "jobs".into(), properties, body: Default::default() };
+            let delivery = Delivery { tag: 1, redelivered: true, parts: parts.into(), flaw: None };
+            poison.suspect(&Message::new(&delivery, &"jobs".into()))
+        };
+        assert_eq!(judged(bare(None), 19), Suspicion::Alone(19));
+        assert_eq!(judged(bare(None), 20), Suspicion::None);
+        assert_eq!(judged(bare(Some(5)), 5), Suspicion::GiveUp(5));
+    }
+
+    #[test]
     fn where_the_broker_counts_failed_attempts_those_are_allowed_for() {
-        let poison = |queue: Queue, after| Poison::of(&queue, after, Some(100));
+        let poison = |queue: Queue, after| Poison::of(&queue, after, Some(100), false);
         let bound = |poison: Poison| poison.counted.map(|bound| (bound.alone_from, bound.most));
         assert_eq!(bound(poison(Queue::new("jobs").quorum(), None)), Some((110, 120)));
         assert_eq!(bound(poison(Queue::new("jobs").quorum().argument("x-delivery-limit", -1), Some(4))), Some((102, 104)));

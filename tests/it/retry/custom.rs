@@ -18,6 +18,7 @@ crate::on_both!(
     nothing_is_declared_around_a_bare_queue,
     what_a_bare_consumer_gives_up_is_left_to_the_queues_dead_letters,
     a_failed_message_of_a_bare_queue_comes_again_at_once,
+    the_limit_of_a_bare_quorum_queue_is_the_brokers_to_keep,
     what_is_to_be_discarded_is_gone_whatever_the_queue_does_with_rejects,
     a_layout_that_panics_costs_neither_message_nor_thread,
     while_an_exchange_takes_nothing_the_consumer_pauses_and_says_which,
@@ -119,6 +120,14 @@ fn what_a_bare_consumer_gives_up_is_left_to_the_queues_dead_letters(stage: &Stag
     stage.connection.publish(&[Publication::new("", "jobs", b"\xff".to_vec())], WAIT * 100).unwrap();
     let dead = stage.take("morgue", 3);
     assert!(dead.iter().all(|message| text(message, "x-first-death-reason") == "rejected"));
+}
+
+fn the_limit_of_a_bare_quorum_queue_is_the_brokers_to_keep(stage: &Stage) {
+    stage.connection.declare_queue(&Queue::new("morgue")).unwrap();
+    let queue = Queue::new("jobs").quorum().delivery_limit(3).dead_letter_to("", "morgue");
+    let _running = stage.start(bare(Consumer::new(queue, |_: String, _: &Message| Ok(Outcome::Requeue))));
+    stage.publish("jobs", &["again"]);
+    assert_eq!(text(&stage.take("morgue", 1)[0], "x-first-death-reason"), "delivery_limit");
 }
 
 fn a_failed_message_of_a_bare_queue_comes_again_at_once(stage: &Stage) {
