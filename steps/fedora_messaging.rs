@@ -108,8 +108,8 @@ impl ConsumeFedoraMessages {
         self
     }
 
-    /// What is dropped is kept in a queue `<queue>.dead` beside each queue that has a name and no dead-letter exchange among its
-    /// arguments. By default the queue dead-letters it, or it is gone.
+    /// What is dropped, and what a quorum queue has delivered as often as it may, is kept in a queue `<queue>.dead` beside each queue
+    /// that has a name and no dead-letter exchange among its arguments. By default the queue dead-letters it, or it is gone.
     pub fn keep_dropped(mut self) -> Self {
         self.keeps_dropped = true;
         self
@@ -279,6 +279,11 @@ struct KeepDropped {
 impl CustomLayout for KeepDropped {
     fn topology(&self) -> Topology {
         Topology::default().queue(Queue::new(self.kept_in.as_str()))
+    }
+
+    /// What a quorum queue delivered as often as it may.
+    fn archive(&self, message: &Message, copy: Publication, reason: &str) -> Departure {
+        self.reject(message, copy, reason)
     }
 
     fn reject(&self, _message: &Message, copy: Publication, _reason: &str) -> Departure {

@@ -12,7 +12,11 @@ const BARE_QUEUE: &str = r##"
     bindings = [{queue = "mine", exchange = "amq.topic", routing_keys = ["test.#"]}]
 "##;
 
-crate::on_both!(a_nack_may_wait_and_is_given_up_at_last, what_is_dropped_may_be_kept);
+crate::on_both!(
+    a_nack_may_wait_and_is_given_up_at_last,
+    what_is_dropped_may_be_kept,
+    what_is_nacked_too_often_for_its_queue_is_kept_with_it
+);
 
 fn a_nack_may_wait_and_is_given_up_at_last(stage: &Stage) {
     let (tell, told) = channel();
@@ -40,6 +44,16 @@ fn what_is_dropped_may_be_kept(stage: &Stage) {
     assert_eq!(kept.header(headers::REASON), Some(&"the callback dropped it".into()));
     let around = ["mine.archive", "mine.retry.1s"].map(Queue::existing);
     assert!(around.iter().all(|queue| stage.connection.declare_queue(queue).is_err()), "nothing else is declared");
+    assert_eq!(running.stop(), 0);
+}
+
+fn what_is_nacked_too_often_for_its_queue_is_kept_with_it(stage: &Stage) {
+    let limited = r##"arguments = {"x-queue-type" = "quorum", "x-delivery-limit" = 3}"##;
+    let config = config(&BARE_QUEUE.replace("arguments = {}", limited));
+    let callback = |_: &FedoraMessage| -> Result<(), BoxError> { Err(Nack::default().into()) };
+    let running = start(stage, ConsumeFedoraMessages::new(&config, callback).keep_dropped());
+    stage.send(&[publication("again")]).unwrap();
+    assert_eq!(FedoraMessage::read(&stage.take("mine.dead", 1)[0]).unwrap().topic, "test.again");
     assert_eq!(running.stop(), 0);
 }
 
