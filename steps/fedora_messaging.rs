@@ -35,6 +35,7 @@ use bootstep::{
     log_to_stderr, BoxError, Broker, Consumer, ConsumerStep, CustomLayout, Departure, Error, Handler, Message, Outcome,
     Publication, Queue, RetryLayout, RetryPolicy, Topology, Worker,
 };
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -210,7 +211,7 @@ impl ConsumerStep for ConsumeFedoraMessages {
 }
 
 /// Loads the configuration, makes the consumer, runs it, and gives the process's exit code, as `fedora-messaging consume` does: 2 for a
-/// wrong configuration, 1 when `make` fails, and then those of [`exit_code_of`], 12 when a queue is deleted, 13 when a callback fails, or
+/// wrong configuration, 1 when `make` fails or panics, and then those of [`exit_code_of`], 12 when a queue is deleted, 13 when a callback fails, or
 /// what a [`HaltConsumer`] says.
 pub fn run(make: impl FnOnce(&fm::Config) -> Result<fm::ConsumeFedoraMessages, BoxError>) -> ExitCode {
     log_to_stderr();
@@ -218,9 +219,11 @@ pub fn run(make: impl FnOnce(&fm::Config) -> Result<fm::ConsumeFedoraMessages, B
         Ok(config) => config,
         Err(err) => return ExitCode::from(told(&err, fm::EXIT_CONFIG)),
     };
-    match make(&config) {
-        Ok(consumer) => consumer.run(),
-        Err(err) => ExitCode::from(told(&*err, fm::EXIT_CALLBACK)),
+    // A panic has been printed, and would end with a code of Rust's own.
+    match catch_unwind(AssertUnwindSafe(|| make(&config))) {
+        Ok(Ok(consumer)) => consumer.run(),
+        Ok(Err(err)) => ExitCode::from(told(&*err, fm::EXIT_CALLBACK)),
+        Err(_) => ExitCode::from(fm::EXIT_CALLBACK),
     }
 }
 
@@ -264,10 +267,16 @@ impl Handler for HandleFedoraMessages {
     type Body = ();
 
     fn handle(&self, _body: (), message: &Message) -> Result<Outcome, BoxError> {
-        Ok(match self.read(message) {
+        let answer = || match self.read(message) {
             Ok(message) => fm::outcome_of(&*self.callback, &message, self.nacks_wait),
             Err(why) => Outcome::reject(why),
-        })
+        };
+        // An error that cannot be told, for one. As a failed attempt it would come again at once, for ever.
+        Ok(catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|panic| {
+            // Its end may panic as well.
+            std::mem::forget(panic);
+            Outcome::halt(fm::EXIT_FAILED, "a message cannot be handled: telling what is wrong with it panicked")
+        }))
     }
 }
 

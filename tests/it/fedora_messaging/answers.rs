@@ -15,6 +15,7 @@ crate::on_both!(
     what_is_dropped_goes_to_the_queues_dead_letters,
     a_callback_may_stop_the_worker_and_settle_its_message_or_not,
     any_other_failure_hands_everything_back_and_stops_with_thirteen,
+    a_failure_that_cannot_be_told_stops_with_thirteen,
     one_message_of_a_queue_is_handled_at_a_time,
     a_deleted_queue_stops_the_worker_with_twelve,
     a_queue_that_the_broker_names_is_consumed,
@@ -98,6 +99,42 @@ fn any_other_failure_hands_everything_back_and_stops_with_thirteen(stage: &Stage
         assert_eq!(running.wait(), 13);
         assert_eq!(stage.ready(queue), 3);
         stage.take(queue, 3);
+    }
+}
+
+/// An error that panics when it is told, and a panic that panics when it is dropped.
+struct Untellable;
+
+impl std::fmt::Display for Untellable {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        panic!("no words")
+    }
+}
+
+impl std::fmt::Debug for Untellable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Untellable")
+    }
+}
+
+impl std::error::Error for Untellable {}
+
+struct LastWord;
+
+impl std::ops::Drop for LastWord {
+    fn drop(&mut self) {
+        panic!("the last word")
+    }
+}
+
+/// D1
+fn a_failure_that_cannot_be_told_stops_with_thirteen(stage: &Stage) {
+    type Fail = fn(&FedoraMessage) -> Result<(), BoxError>;
+    for fail in [(|_| Err(Untellable.into())) as Fail, |_| std::panic::panic_any(LastWord)] {
+        let running = start(stage, consume(fail));
+        stage.send(&[publication("a")]).unwrap();
+        assert_eq!(running.wait(), 13);
+        stage.take("mine", 1);
     }
 }
 

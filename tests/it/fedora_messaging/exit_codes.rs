@@ -23,6 +23,7 @@ fn the_consumer_in_a_process_of_its_own() {
     let code = fedora_messaging::run(|config| {
         let settings: std::collections::BTreeMap<String, String> = config.consumer_config()?;
         match settings.get("fail") {
+            Some(why) if settings.contains_key("panic") => panic!("{why}"),
             Some(why) => Err(why.as_str().into()),
             None => Ok(ConsumeFedoraMessages::new(config, callback)),
         }
@@ -138,6 +139,7 @@ fn wrong_settings_end_the_process_with_two_and_a_callback_that_cannot_be_made_wi
     ends_with(2, "amqp_ulr = 'amqp://rabbit'", "the nearest is `amqp_url`");
     ends_with(2, "amqp_url = 'http://rabbit'", "the AMQP URL begins with `http:`");
     ends_with(1, "consumer_config = {fail = 'the model is missing'}", "the model is missing");
+    ends_with(1, "consumer_config = {fail = 'the model is broken', panic = 'yes'}", "the model is broken");
 }
 
 /// D1
