@@ -46,7 +46,7 @@ pub struct ConsumerStatus {
 pub enum ConsumerState {
     /// The broker hands messages over.
     Consuming,
-    /// It has no channel: not started yet, cut off, or being mended.
+    /// The broker hands nothing over: it is not started yet, cut off, being mended, or draining.
     Away,
     /// It takes no messages for a while, and goes on by itself.
     Paused {

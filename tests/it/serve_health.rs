@@ -7,6 +7,8 @@ use bootstep::{Broker, Consumer, KillSwitch, MemoryBroker, Message, Outcome, Pub
 use serde_json::{json, Value};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::channel;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// What a probe waits for: less than a slow client is borne with.
@@ -127,6 +129,30 @@ fn before_the_broker_answers_for_the_first_time_it_lives_and_is_not_ready() {
     eventually("it lives", SOON, || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok());
     assert_eq!((get(port, "/live").0, get(port, "/ready").0), (200, 503));
     assert!(booting.join().unwrap().starts_with("step `connect` did not start"));
+}
+
+/// D3
+#[test]
+fn a_worker_that_drains_lives_and_is_not_ready() {
+    let (memory, port) = (MemoryBroker::new(), free_port());
+    let (begun, begins) = channel();
+    let (open, gate) = channel::<()>();
+    let gate = Mutex::new(gate);
+    let slow = Consumer::new("orders", move |_: String, _: &Message| {
+        begun.send(())?;
+        gate.lock().unwrap().recv_timeout(SOON)?;
+        Ok(Outcome::Ack)
+    });
+    let running = worker(Broker::from(&memory), port, slow).start().unwrap();
+    memory.publish(Publication::new("", "orders", "x")).unwrap();
+    begins.recv_timeout(SOON).unwrap();
+    assert_eq!(get(port, "/ready").0, 200);
+    let stopping = std::thread::spawn(move || running.stop());
+    eventually("it is not ready", SOON, || get(port, "/ready").0 == 503);
+    assert_eq!(get(port, "/ready").1["consumers"][0]["state"], "away");
+    assert_eq!(get(port, "/live").0, 200);
+    open.send(()).unwrap();
+    assert_eq!(stopping.join().unwrap(), 0);
 }
 
 #[test]

@@ -45,6 +45,7 @@ impl Desk<'_> {
             Control::Leave => Err(Ended::Told),
             Control::Drain { due } => {
                 self.draining = Some(due);
+                self.tell_state();
                 let cancelled = source.cancel();
                 self.hand_back_all();
                 // What was handed back goes by itself where the broker is gone or hangs.

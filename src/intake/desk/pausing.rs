@@ -69,7 +69,7 @@ impl Desk<'_> {
     }
 
     /// What an operator sees of it.
-    fn tell_state(&mut self) {
+    pub(super) fn tell_state(&mut self) {
         let is_closed = matches!(self.position(), None | Some(Position::Closed));
         let reason = match &self.obstacle {
             Some(Obstacle::Refused { place, reason }) => Some(format!("`{place}` does not take a message ({reason})")),
@@ -78,6 +78,7 @@ impl Desk<'_> {
             None => None,
         };
         self.thread.tally.set_state(match reason {
+            _ if self.draining.is_some() => ConsumerState::Away,
             Some(reason) => ConsumerState::Paused { reason },
             None => ConsumerState::Consuming,
         });
