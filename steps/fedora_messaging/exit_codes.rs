@@ -25,7 +25,10 @@ pub fn exit_code_of(err: &Error, consuming: &str) -> u8 {
         (_, Fault::Config | Fault::Blueprint) => EXIT_CONFIG,
         ("connect" | "connect-publisher", Fault::AccessRefused) => EXIT_HANDSHAKE,
         // Whatever the broker says to a declaration is a refusal, a missing permission too.
-        ("declare-dead-letters", Fault::Mismatch | Fault::NotFound | Fault::Locked | Fault::AccessRefused) => EXIT_DECLARE,
+        (
+            "declare-dead-letters",
+            Fault::Mismatch | Fault::NotFound | Fault::Locked | Fault::AccessRefused | Fault::Unsupported,
+        ) => EXIT_DECLARE,
         // A queue that the broker names is declared and bound when it is consumed.
         (step, Fault::NotFound | Fault::Mismatch) if step == consuming => EXIT_DECLARE,
         (step, Fault::AccessRefused) if step == consuming => EXIT_PERMISSION,

@@ -109,6 +109,7 @@ fn what_cannot_be_declared_ends_the_boot_with_ten(stage: &Stage) {
         assert_eq!(exit_code_of(&err, ConsumeFedoraMessages::NAME), 10, "{err:?} of {:?}", err.step());
     }
     check(stage, &ONE_QUEUE.replace("amq.topic", "nowhere"));
+    check(stage, &format!("exchanges.odd = {{type = 'of-no-plugin'}}\n{ONE_QUEUE}"));
     check(stage, "bindings = [{exchange = 'nowhere', routing_keys = ['#']}]");
     check(stage, &format!("passive_declares = true\n{}", ONE_QUEUE.replace("mine", "absent")));
     stage.connection.declare_queue(&Queue::new("other").max_length(7)).unwrap();
