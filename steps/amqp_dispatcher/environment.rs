@@ -32,7 +32,7 @@ fn variable(name: &str) -> Result<Option<String>, Error> {
 /// |---|---|
 /// | several hosts with one port behind the last, `amqp://a,b:5673/` | that port for each host that has none of its own |
 /// | `/` for the virtual host | no path, which means the same |
-/// | an `@` in the password | `%40` |
+/// | an `@` in the password or the virtual host | `%40` |
 /// | `heartbeat` in the query that is absent, `none`, no number of seconds, or there twice | no `heartbeat`: the default, 10 s |
 /// | `RABBITMQ_HEARTBEAT`, if not empty | `heartbeat`, whatever the query says |
 ///
@@ -92,12 +92,14 @@ fn heartbeat_of(given: &[&str]) -> Option<u16> {
 /// The part before the query.
 fn address_of(address: &str) -> String {
     let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
-    // A login may have a `/` or an `@` in its password, as long as there is an `@` behind it.
-    let (login, rest) = rest.rsplit_once('@').map_or((None, rest), |(login, rest)| (Some(login), rest));
+    let slash = rest.find('/').unwrap_or(rest.len());
+    // An `@` behind the slash is the virtual host's if there is one before it, as there; else the password has a `/` in it.
+    let login_end = rest[..slash].rfind('@').or_else(|| rest.rfind('@'));
+    let (login, rest) = login_end.map_or((None, rest), |at| (Some(&rest[..at]), &rest[at + 1..]));
     let (hosts, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let login = login.map(|login| format!("{}@", login.replace('@', "%40").replace('/', "%2f"))).unwrap_or_default();
     let path = if path == "/" { "" } else { path };
-    format!("{scheme}://{login}{}{path}", with_last_port(hosts))
+    format!("{scheme}://{login}{}{}", with_last_port(hosts), path.replace('@', "%40"))
 }
 
 fn with_last_port(hosts: &str) -> String {

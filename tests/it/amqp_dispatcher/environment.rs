@@ -54,6 +54,13 @@ fn hosts_share_the_port_behind_the_last() {
 #[test]
 fn a_password_may_have_an_at_sign() {
     check("amqp://shop:p@ss@a:5673/x", None, "amqp://shop:p%40ss@a:5673/x");
+    check("amqp://shop:p/ss@a:5673/x", None, "amqp://shop:p%2fss@a:5673/x");
+}
+
+/// It is no host, and the login is nothing to tell it.
+#[test]
+fn a_virtual_host_may_have_an_at_sign() {
+    check("amqp://shop:pass@a:5673/x@y", None, "amqp://shop:pass@a:5673/x%40y");
 }
 
 /// There, a first host that is down ended the worker.
