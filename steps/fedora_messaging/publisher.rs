@@ -102,7 +102,7 @@ impl FedoraPublisher {
         let publication = [inner.written(message)?.to_publication(&inner.exchange)?];
         loop {
             let left = due.saturating_duration_since(Instant::now());
-            match inner.connection().and_then(|connection| connection.publish(&publication, left)) {
+            match inner.connection(due).and_then(|connection| connection.publish(&publication, left)) {
                 Ok(()) => {
                     inner.published.fetch_add(1, Ordering::Relaxed);
                     return Ok(());
@@ -142,11 +142,15 @@ impl Inner {
         Ok(message)
     }
 
-    fn connection(&self) -> Result<Connection, Error> {
+    /// Whoever waits here for another's attempt to connect waits no longer than that one may take.
+    fn connection(&self, due: Instant) -> Result<Connection, Error> {
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         match &*connection {
             Some(connection) => Ok(connection.clone()),
-            None => Ok(connection.insert(self.broker.connect(&self.name)?).clone()),
+            None => {
+                let opened = self.broker.connect_while(&self.name, || Instant::now() < due)?;
+                Ok(connection.insert(opened).clone())
+            }
         }
     }
 

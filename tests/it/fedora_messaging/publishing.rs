@@ -55,3 +55,20 @@ fn a_broker_that_is_away_is_waited_for_and_no_longer_than_said() {
     assert_eq!(publish_exit_code_of(&err), 111);
     assert!(err.to_string().starts_with("a message was not published within 700ms"), "{err}");
 }
+
+#[test]
+fn a_broker_that_accepts_and_says_nothing_is_waited_for_no_longer_either() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let broker = Broker::amqp(&format!("amqp://127.0.0.1:{}", silent.local_addr().unwrap().port())).unwrap();
+    let publisher = FedoraPublisher::on(broker, &config("")).within(Duration::from_millis(700));
+    let begun = std::time::Instant::now();
+    let publishing = [0; 3].map(|_| {
+        let publisher = publisher.clone();
+        std::thread::spawn(move || publisher.publish(&message("a")).unwrap_err())
+    });
+    for err in publishing {
+        assert_eq!(publish_exit_code_of(&err.join().unwrap()), 111);
+    }
+    // One attempt to connect alone would take ten seconds.
+    assert!(begun.elapsed() < Duration::from_secs(7), "{:?}", begun.elapsed());
+}
