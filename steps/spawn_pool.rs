@@ -3,7 +3,7 @@
 use bootstep::{BoxError, Context, Pool, Step, Stop};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Starts the threads that run handlers, and provides them as a [`Pool`].
 #[derive(Default)]
@@ -43,7 +43,8 @@ impl Step for SpawnPool {
         let Some(pool) = self.pool.take() else { return };
         // Intakes have gone, and with them all work but what a handler is still at.
         let limit = match stop {
-            Stop::Drain { deadline } => deadline.saturating_duration_since(Instant::now()),
+            // Also behind a step that took all the time, idle threads get a moment to end.
+            Stop::Drain { .. } => stop.patience(Duration::MAX),
             _ => Duration::ZERO,
         };
         if !pool.close(limit) && stop != Stop::Now {
