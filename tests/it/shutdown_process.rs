@@ -5,7 +5,9 @@ use crate::support::node::Node;
 use crate::support::process::Process;
 use crate::support::stage::{Stage, SOON};
 use crate::support::wait::eventually;
-use bootstep::{Broker, Connection, Consumer, Outcome, Publication, Queue, Worker};
+use bootstep::steps::HandleSignals;
+use bootstep::{BoxError, Broker, Connection, Consumer, Context, Outcome, Publication, Queue, Step, Worker};
+use std::borrow::Cow;
 use std::net::TcpListener;
 use std::process::Command;
 use std::time::Duration;
@@ -38,11 +40,28 @@ fn the_worker_in_a_process_of_its_own() {
         })
         .prefetch(500),
     );
+    worker.steps.add_first(Listening);
     let code = worker.start().map_or(i32::from(bootstep::EXIT_BOOT), |running| {
         eprintln!("running");
         running.wait().into()
     });
     std::process::exit(code);
+}
+
+/// Tells when signals are heard, before anything is connected.
+struct Listening;
+
+impl Step for Listening {
+    fn name(&self) -> Cow<'_, str> {
+        "listening".into()
+    }
+    fn requires(&self) -> Vec<Cow<'static, str>> {
+        vec![HandleSignals::NAME.into()]
+    }
+    fn start(&mut self, _ctx: &mut Context) -> Result<(), BoxError> {
+        eprintln!("signals are heard");
+        Ok(())
+    }
 }
 
 fn worker(url: &str) -> Process {
@@ -160,7 +179,7 @@ fn a_broker_that_hangs_holds_up_an_idle_worker_for_three_seconds_at_the_most() {
     // The same in the middle of an attempt to connect.
     let mut late = self::worker(&format!("{}?heartbeat=1", node.url()));
     eventually("it tries", SOON, || late.is_running());
-    late.tells(1, "boot order");
+    late.tells(1, "signals are heard");
     let (code, took) = late.ends_by("TERM");
     assert_eq!(code, DRAINED);
     assert!(took < AT_ONCE, "{took:?}");
