@@ -59,7 +59,8 @@ where
 
 /// Consumes a queue by passing each message on to Celery: its body, which must be JSON, becomes the one argument of the task of this
 /// name, on Celery's default queue ([`CELERY_QUEUE`]). The message is acked when the broker has confirmed the task. While no queue
-/// takes it, that is a failed attempt: tried again, and archived when there is no try left.
+/// takes it, that is a failed attempt: tried again, and archived when there is no try left. A whole number of more than 64 bits
+/// becomes a floating-point one.
 ///
 /// ```
 /// use bootstep::celery::Task;

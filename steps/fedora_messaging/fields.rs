@@ -87,7 +87,7 @@ impl<'a> Fields<'a> {
         let value = self.table.get(name)?;
         let read = read(value);
         if read.is_none() {
-            self.wrong(name, &format!("is a {} and has to be {wanted}", value.type_str()));
+            self.wrong(name, &format!("is of the type {} and has to be {wanted}", value.type_str()));
         }
         read
     }

@@ -140,7 +140,7 @@ fn all_mistakes_are_told_at_once_each_by_its_name() {
         "`publish_priority` is 300 and has to be from 0 to 255",
         "`client_properties.version` is reserved",
         "`queues.mine` has no `auto_delete`, `exclusive`",
-        "`queues.mine.durable` is a string and has to be `true` or `false`",
+        "`queues.mine.durable` is of the type string and has to be `true` or `false`",
         "`queues.mine.exclusiv` is not known; the nearest is `exclusive`",
         "`bindings[0]` has no `routing_keys`",
         "`qos.prefetch_size` is not 0",
