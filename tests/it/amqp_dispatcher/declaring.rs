@@ -43,8 +43,7 @@ fn c1_everything_is_declared_and_consumed_as_the_file_says() {
     let queues: Vec<&str> = queues.iter().filter(is_of_the_file).map(String::as_str).collect();
     let expected = [
         "basic durable",
-        "full durable x-dead-letter-exchange= x-dead-letter-routing-key= x-expires=3600000 x-max-length=7 x-message-ttl=0 \
-         x-queue-type=classic",
+        "full durable x-dead-letter-exchange= x-dead-letter-routing-key= x-expires=3600000 x-max-length=7 x-message-ttl=0",
         "gone auto_delete",
         "steady durable x-queue-type=quorum",
         "unread durable x-message-ttl=60000",

@@ -23,9 +23,7 @@ fn waiting(name: &str) -> Queue {
 
 /// Whether this is RabbitMQ 4.3.1 or later, such as one named by `AMQP_URL`.
 fn delays_by_itself(stage: &Stage) -> bool {
-    let server = stage.connection.server();
-    let numbers: Vec<u32> = server.trim_start_matches("RabbitMQ ").split('.').map(|it| it.parse().unwrap_or(0)).collect();
-    numbers >= vec![4, 3, 1]
+    stage.is_rabbitmq_from([4, 3, 1])
 }
 
 #[track_caller]

@@ -84,6 +84,13 @@ impl Stage {
         });
     }
 
+    /// Whether this is RabbitMQ of this version or later; the memory broker is one of 3.10.
+    pub fn is_rabbitmq_from(&self, first: [u32; 3]) -> bool {
+        let server = self.connection.server();
+        let numbers: Vec<u32> = server.trim_start_matches("RabbitMQ ").split('.').map(|it| it.parse().unwrap_or(0)).collect();
+        numbers >= first.to_vec()
+    }
+
     /// How many messages are ready on a queue.
     pub fn ready(&self, queue: &str) -> u32 {
         self.connection.declare_queue(&Queue::existing(queue)).unwrap().messages
