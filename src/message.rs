@@ -69,6 +69,20 @@ impl Value {
         })
     }
 
+    /// This gives an integer 32 bits where it has fewer, and where it is a negative one of 64 that has room in them; so also inside
+    /// arrays and tables. py-amqp up to 5.3 loses its connection over 16 bits with a sign, and takes what is negative in 8 or 64
+    /// bits for positive.
+    pub fn widen(&mut self) {
+        match self {
+            Value::I8(number) => *self = Value::I32((*number).into()),
+            Value::I16(number) => *self = Value::I32((*number).into()),
+            Value::I64(number) if *number < 0 => *self = i32::try_from(*number).map_or(Value::I64(*number), Value::I32),
+            Value::Array(values) => values.iter_mut().for_each(Value::widen),
+            Value::Table(table) => table.values_mut().for_each(Value::widen),
+            _ => {}
+        }
+    }
+
     /// This is the text, if it is one.
     pub fn as_str(&self) -> Option<&str> {
         match self {

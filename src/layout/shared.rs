@@ -128,24 +128,8 @@ impl CustomLayout for SharedLayout {
     }
 }
 
-/// The same with integers of 32 bits where those do: py-amqp up to 5.3 loses its connection over 16 bits with a sign, and takes what is
-/// negative in 8 or 64 bits for positive.
+/// The same with integers that the Python workers read as they are.
 fn readable(mut copy: Publication) -> Publication {
-    copy.properties.headers = copy.properties.headers.map(wider_all);
+    copy.properties.headers.iter_mut().flat_map(Table::values_mut).for_each(Value::widen);
     copy
-}
-
-fn wider_all(table: Table) -> Table {
-    table.into_iter().map(|(name, value)| (name, wider(value))).collect()
-}
-
-fn wider(value: Value) -> Value {
-    match value {
-        Value::I8(number) => Value::I32(number.into()),
-        Value::I16(number) => Value::I32(number.into()),
-        Value::I64(number) if number < 0 => i32::try_from(number).map_or(value, Value::I32),
-        Value::Array(values) => Value::Array(values.into_iter().map(wider).collect()),
-        Value::Table(table) => Value::Table(wider_all(table)),
-        other => other,
-    }
 }

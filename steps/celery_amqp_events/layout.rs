@@ -35,7 +35,8 @@ impl EventLayout {
     }
 
     fn keep(&self, mut copy: Publication) -> Departure {
-        copy.properties.headers.iter_mut().flat_map(Table::values_mut).for_each(widen);
+        // As Python workers read them.
+        copy.properties.headers.iter_mut().flat_map(Table::values_mut).for_each(Value::widen);
         match &self.archive {
             Some(_) => Departure::Publish(copy.to(self.archive_name(), self.event.as_str())),
             // Its queue would dead-letter it, and it would come again.
@@ -122,7 +123,7 @@ fn sent_again(message: &Message, copy: Publication) -> Publication {
         headers.insert("parent_id".into(), id);
         headers.insert("eta".into(), Value::Null);
     }
-    headers.values_mut().for_each(widen);
+    headers.values_mut().for_each(Value::widen);
     copy
 }
 
@@ -135,18 +136,6 @@ fn of_protocol_2(mut task: Task, copy: Publication) -> Publication {
         headers.entry(name).or_insert(value);
     }
     publication
-}
-
-/// py-amqp up to 5.3 loses its connection over an int16, and reads an int8 or an int64 without its sign.
-fn widen(value: &mut Value) {
-    match value {
-        Value::I8(number) => *value = Value::I32((*number).into()),
-        Value::I16(number) => *value = Value::I32((*number).into()),
-        Value::I64(number) if *number < 0 => *value = i32::try_from(*number).map_or(Value::I64(*number), Value::I32),
-        Value::Array(values) => values.iter_mut().for_each(widen),
-        Value::Table(table) => table.values_mut().for_each(widen),
-        _ => {}
-    }
 }
 
 #[cfg(test)]
