@@ -89,7 +89,10 @@ fn declare_beside(connection: &Connection, consumers: &[Consumer], topology: &To
             }
         }
         if let (None, Some(bound)) = (layout.lenient_archive(), layout.archive_bound()) {
-            archives.push((Queue::existing(&*bound.archive), Some(bound)));
+            // Many consumers may share it; one look is enough.
+            if !archives.iter().any(|(archive, _)| archive.name == bound.archive) {
+                archives.push((Queue::existing(&*bound.archive), Some(bound)));
+            }
         }
     }
     connection.declare(&beside)?;
