@@ -276,6 +276,10 @@
 //! | `yaml` | `steps::amqp_dispatcher`, which is configured by a YAML file |
 //! | `schema` | JSON Schemas for the messages of `steps::fedora_messaging`; nothing is fetched |
 //! | `http` | `steps::ServeHealth`: `/live` and `/ready` |
+//! | `programs` | `handlers`: programs in any language, and other handlers that need no Rust |
+//! | `webhook` | `handlers::HttpPost`: messages that are posted to a URL |
+//! | `cli` | the command line: the binary `bootstep`, and `cli::main` for one of your own |
+//! | `daemon` | everything that the released binary has |
 //!
 //! # The code map
 //!
@@ -285,13 +289,14 @@
 //! | where | what |
 //! |---|---|
 //! | `error`, `message`, `outcome`, `retry`, `clock`, `topology`, `ledger`, `limits`, `kill_switch`, `remedy`, `told`, `shutdown`, `logging` | values and pure rules |
-//! | `delivered`, `decode`, [`celery`], `poison`, `layout`, `recall` | a message as a handler meets it, its body, Celery's tasks, whether it is to be handled at all, where it goes when it is moved, and which were |
+//! | `delivered`, `decode`, `message_json`, [`celery`], `poison`, `layout`, `recall` | a message as a handler meets it, its body, as JSON, Celery's tasks, whether it is to be handled at all, where it goes when it is moved, and which were |
 //! | `stint`, `tally`, `watchdog` | what handlers are at, what became of messages, and who looks after both |
 //! | `transport/` | the private contract, and its two flavours `amqp/` and `memory/` |
 //! | `broker` | [`Broker`] and [`Connection`]: what the rest sees of a transport |
 //! | `handler`, `pool`, `publisher`, `consumer`, `intake` | the data path above |
 //! | `context`, `step`, `blueprint`, `supervisor`, `worker` | boot, restart, end |
 //! | [`steps`] | the shipped steps, each a template to copy |
+//! | `cli` | the command line, one file a subcommand |
 //! | [`coming_from`] | pages for those who come from another system |
 //! | `fuzzing` | in no build but the fuzzer's and the tests': what holds for any input |
 
@@ -300,12 +305,17 @@ extern crate self as bootstep;
 mod blueprint;
 mod broker;
 pub mod celery;
+#[cfg(feature = "cli")]
+pub mod cli;
 mod clock;
 pub mod coming_from;
 mod consumer;
 mod context;
 mod decode;
 mod delivered;
+#[cfg(feature = "cli")]
+#[allow(dead_code)]
+mod duration;
 mod error;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -318,6 +328,9 @@ mod ledger;
 mod limits;
 mod logging;
 mod message;
+#[cfg(feature = "programs")]
+#[allow(dead_code)]
+mod message_json;
 mod outcome;
 mod poison;
 mod pool;

@@ -85,6 +85,11 @@ impl Worker {
         }
     }
 
+    /// The broker that it was made for.
+    pub fn broker(&self) -> &Broker {
+        &self.broker
+    }
+
     /// How long running handlers may take at a shutdown (30 s by default).
     pub fn drain_within(mut self, limit: Duration) -> Self {
         self.drain_limit = limit;

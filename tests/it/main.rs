@@ -7,6 +7,8 @@ mod bootsteps;
 mod broker;
 mod celery_amqp_events;
 mod celery_message_consumer;
+#[cfg(feature = "cli")]
+mod cli;
 mod consume_from;
 mod consumer_timeout;
 mod consuming;
