@@ -2,11 +2,15 @@
 
 mod inbox;
 pub(crate) mod mismatch;
+#[cfg(any(feature = "cli", test))]
+mod probe;
 mod publish_all;
 mod subscribe;
 mod version;
 
 pub use inbox::Inbox;
+#[cfg(feature = "cli")]
+pub(crate) use probe::DeliveryLimit;
 pub use subscribe::Subscribe;
 
 use crate::clock::{later, Clock};
@@ -242,6 +246,12 @@ impl Connection {
         let status = self.seen(declared.map_err(|err| mismatch::in_words("queue", &queue.name, err)))?;
         queue.bindings.iter().try_for_each(|binding| self.bind(&status.name, binding))?;
         Ok(status)
+    }
+
+    /// The same with the broker's refusal in its own words.
+    #[cfg(any(feature = "cli", test))]
+    fn declare_as_asked(&self, queue: &Queue) -> Result<QueueStatus, Error> {
+        self.seen(on_link!(self, link => link.declare_queue(queue)))
     }
 
     /// This binds a queue to an exchange; binding it again changes nothing.

@@ -5,13 +5,19 @@ use crate::clock::later;
 use crate::delivered::Message;
 use crate::error::{Error, Fault};
 use crate::transport::{ConsumeVisit, Incoming, Settle, Source};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// A broker that has not answered a cancel by then hangs.
+const CANCEL_LIMIT: Duration = Duration::from_secs(10);
 
 /// A queue being consumed, one message after the other, on the thread that asked.
 pub struct Inbox<'a> {
     source: &'a mut dyn AnySource,
     queue: Arc<str>,
+    /// What came while the consumer changed.
+    early: VecDeque<Letter>,
 }
 
 impl Inbox<'_> {
@@ -20,15 +26,42 @@ impl Inbox<'_> {
     /// # Errors
     /// When the broker cancelled the consumer ([`Fault::NotFound`]) or closed the channel or the connection.
     pub fn next(&mut self, within: Duration) -> Result<Option<Letter>, Error> {
-        match self.source.next(later(Instant::now(), within)) {
-            None => Ok(None),
+        if let Some(letter) = self.early.pop_front() {
+            return Ok(Some(letter));
+        }
+        match self.hear(later(Instant::now(), within))? {
+            Heard::Letter(letter) => Ok(Some(letter)),
+            Heard::Nothing | Heard::CancelDone => Ok(None),
+        }
+    }
+
+    /// So many further messages may be unsettled, beside what is so far: for going through a queue that holds more than a prefetch
+    /// can say (65,535).
+    ///
+    /// # Errors
+    /// When the broker does not answer in time ([`Fault::Timeout`]), or closed the channel or the connection.
+    pub fn more(&mut self, prefetch: u16) -> Result<(), Error> {
+        self.source.cancel()?;
+        let due = later(Instant::now(), CANCEL_LIMIT);
+        loop {
+            match self.hear(due)? {
+                Heard::Letter(letter) => self.early.push_back(letter),
+                Heard::CancelDone => return self.source.resume(prefetch),
+                Heard::Nothing => return Err(Error::new(Fault::Timeout, "the broker did not answer a cancel in time")),
+            }
+        }
+    }
+
+    fn hear(&mut self, due: Instant) -> Result<Heard, Error> {
+        match self.source.next(due) {
+            None => Ok(Heard::Nothing),
             Some(Incoming::Delivery(delivery)) => {
-                Ok(Some(Letter { tag: delivery.tag, message: Message::new(&delivery, &self.queue) }))
+                Ok(Heard::Letter(Letter { tag: delivery.tag, message: Message::new(&delivery, &self.queue) }))
             }
             Some(Incoming::Cancelled) => {
                 Err(Error::new(Fault::NotFound, format!("the broker cancelled the consumer of `{}`", self.queue)))
             }
-            Some(Incoming::CancelDone) => Ok(None),
+            Some(Incoming::CancelDone) => Ok(Heard::CancelDone),
             Some(Incoming::Closed(err)) => Err(err),
         }
     }
@@ -52,11 +85,27 @@ impl Inbox<'_> {
     pub fn requeue(&mut self, tag: u64) -> Result<(), Error> {
         self.source.tell(Settle::Requeue { tag })
     }
+
+    /// This one is not settled here, and goes back when the queue is let go. Nothing of it is kept meanwhile, so that any number of
+    /// messages can be left; do not settle it after.
+    pub fn leave(&mut self, tag: u64) {
+        self.source.leave(tag);
+    }
+}
+
+/// What came, or did not.
+enum Heard {
+    Letter(Letter),
+    CancelDone,
+    Nothing,
 }
 
 trait AnySource {
     fn next(&mut self, due: Instant) -> Option<Incoming>;
     fn tell(&mut self, settle: Settle) -> Result<(), Error>;
+    fn leave(&mut self, tag: u64);
+    fn cancel(&mut self) -> Result<(), Error>;
+    fn resume(&mut self, prefetch: u16) -> Result<(), Error>;
 }
 
 impl<S: Source> AnySource for S {
@@ -70,6 +119,18 @@ impl<S: Source> AnySource for S {
 
     fn tell(&mut self, settle: Settle) -> Result<(), Error> {
         self.settle(settle)
+    }
+
+    fn leave(&mut self, tag: u64) {
+        Source::leave(self, tag);
+    }
+
+    fn cancel(&mut self) -> Result<(), Error> {
+        Source::cancel(self)
+    }
+
+    fn resume(&mut self, prefetch: u16) -> Result<(), Error> {
+        Source::resume(self, prefetch)
     }
 }
 
@@ -85,6 +146,6 @@ struct Visitor<F> {
 impl<R, F: FnOnce(&mut Inbox<'_>) -> R> ConsumeVisit for Visitor<F> {
     type Output = R;
     fn visit<S: Source>(self, source: &mut S) -> R {
-        (self.visit)(&mut Inbox { source, queue: self.queue })
+        (self.visit)(&mut Inbox { source, queue: self.queue, early: VecDeque::new() })
     }
 }

@@ -151,6 +151,10 @@ impl Source for AmqpSource<'_> {
         sent.map_err(|err| fault::calling(&err, "settle a message", self.deadline.has_passed()))
     }
 
+    fn leave(&mut self, tag: u64) {
+        self.shells.remove(&tag);
+    }
+
     fn cancel(&mut self) -> Result<(), Error> {
         let cancelled = self.deadline.within(CANCEL_LIMIT, || self.consumer.cancel());
         cancelled.map_err(|err| fault::calling(&err, "cancel the consumer", self.deadline.has_passed()))

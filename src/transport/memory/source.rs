@@ -61,6 +61,9 @@ impl Source for MemorySource<'_> {
         })
     }
 
+    /// What is unsettled, the broker itself keeps.
+    fn leave(&mut self, _tag: u64) {}
+
     fn cancel(&mut self) -> Result<(), Error> {
         self.connection.call(
             || "cancel the consumer".into(),

@@ -10,6 +10,7 @@ cases_by_queue_type![
     an_ack_up_to_a_message_takes_all_before_it,
     an_ack_up_to_a_message_leaves_alone_what_was_rejected_before,
     what_is_not_settled_goes_back_in_order_when_its_consumer_ends,
+    what_is_left_makes_room_for_more_and_goes_back_when_the_queue_is_let_go,
     two_consumers_take_turns,
     what_a_closed_connection_had_another_consumer_gets,
 ];
@@ -103,6 +104,32 @@ fn what_is_not_settled_goes_back_in_order_when_its_consumer_ends(bench: &Bench) 
     assert_eq!(texts(&messages), ["1", "3", "4"]);
     let redelivered: Vec<bool> = messages.iter().map(|message| message.is_redelivered()).collect();
     assert_eq!(redelivered, [true, true, false]);
+}
+
+fn what_is_left_makes_room_for_more_and_goes_back_when_the_queue_is_let_go(bench: &Bench) {
+    let queue = bench.declare(bench.queue());
+    let bodies: Vec<String> = (1..=7).map(|number| number.to_string()).collect();
+    bench.send(&queue, &bodies.iter().map(String::as_str).collect::<Vec<_>>());
+    let seen = bench.connection.consume(&queue, 2, |inbox| {
+        let mut seen = Vec::new();
+        for prefetch in [3, 2, 1] {
+            // The first time with one that is here and not read yet.
+            seen.push(next(inbox));
+            inbox.more(prefetch).unwrap();
+        }
+        bench.wait_for_ready(&queue, 0);
+        seen.extend((0..4).map(|_| next(inbox)));
+        inbox.ack(seen[3].tag).unwrap();
+        seen.iter().enumerate().filter(|(place, _)| *place != 3).for_each(|(_, letter)| inbox.leave(letter.tag));
+        seen.into_iter().map(|letter| text(&letter.message)).collect::<Vec<_>>()
+    });
+    assert_eq!(seen.unwrap(), bodies);
+
+    bench.wait_for_ready(&queue, 6);
+    let mut back = texts(&bench.take(&queue, 6));
+    // A quorum queue puts back what each of the consumers had, one after the other, in no order of theirs.
+    back.sort();
+    assert_eq!(back, ["1", "2", "3", "5", "6", "7"]);
 }
 
 fn two_consumers_take_turns(bench: &Bench) {
