@@ -25,6 +25,7 @@
 //! | 3 | the broker cannot be reached or refuses, or a step did not start |
 //! | 4 | a handler ran for longer than it may, and the worker left |
 
+mod archive;
 // What the subcommands to come stand on.
 #[allow(dead_code)]
 mod failure;
@@ -84,8 +85,10 @@ struct Settings {
 }
 
 #[derive(Subcommand)]
+#[allow(clippy::large_enum_variant)] // one in the whole process
 enum Command {
     Run(run::Run),
+    Archive(archive::Archive),
     Completions(pages::Completions),
     Man(pages::Man),
 }
@@ -94,6 +97,7 @@ impl Command {
     fn run(self, session: Session, out: &mut dyn Write) -> Result<u8, Failure> {
         let done: Done = match self {
             Command::Run(run) => return run.run(session),
+            Command::Archive(archive) => archive.run(&session, out),
             Command::Completions(completions) => completions.run(&session, out),
             Command::Man(man) => man.run(&session, out),
         };

@@ -71,6 +71,13 @@ pub(super) fn check(kind: &ExchangeKind, binding: &Binding) -> Result<(), Refusa
     }
 }
 
+/// Whether a routing key meets a topic pattern.
+#[cfg(feature = "cli")]
+pub(crate) fn topic_meets(pattern: &str, key: &str) -> bool {
+    let pattern: Vec<String> = words(pattern).map(str::to_owned).collect();
+    matches(&pattern, &words(key).collect::<Vec<_>>())
+}
+
 /// The words of a key; an empty key has none.
 fn words(key: &str) -> impl Iterator<Item = &str> {
     key.split('.').filter(move |_| !key.is_empty())

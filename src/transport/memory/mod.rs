@@ -17,6 +17,8 @@ mod binding;
 mod broker;
 mod checks;
 mod connection;
+#[cfg(feature = "cli")]
+pub(crate) use binding::topic_meets;
 pub(crate) use connection::MemoryConnection;
 mod copies;
 mod dead;

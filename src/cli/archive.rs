@@ -1,0 +1,51 @@
+//! `archive`: what was given up, looked at, sent back, kept in files, or dropped; and what was rejected just the same.
+//!
+//! All of it stands on one [`walk`](walk::Walk) through a queue, and on one [`filter`](filter::Filter).
+
+mod agree;
+// What the subcommands to come stand on.
+#[allow(dead_code)]
+mod filter;
+mod fingerprint;
+mod list;
+#[allow(dead_code)]
+mod past;
+#[allow(dead_code)]
+mod walk;
+#[allow(dead_code)]
+mod which;
+
+use super::failure::Done;
+use super::session::Session;
+use std::io::Write;
+
+/// Lists, shows and groups messages that were given up, and says why they were
+///
+/// A message whose retries are used up is kept in the archive of its queue, `QUEUE.archive`, and one that was rejected in its dead
+/// letters, `QUEUE.dead`, with headers that say why. These commands work on either, and on any other queue with `--exactly`.
+#[derive(clap::Args)]
+#[command(arg_required_else_help = true, disable_help_subcommand = true, after_help = EXAMPLES)]
+pub(crate) struct Archive {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  bootstep archive list orders                         what is in orders.archive, oldest first
+  bootstep archive list orders --dead --older-than 7d  what is in orders.dead for longer than a week
+  bootstep archive group orders                        how many there are for each reason
+  bootstep archive show orders --number 3              everything of the third message";
+
+#[derive(clap::Subcommand)]
+enum Command {
+    List(list::List),
+}
+
+impl Archive {
+    pub fn run(self, session: &Session, out: &mut dyn Write) -> Done {
+        match self.command {
+            Command::List(list) => list.run(session, out),
+        }
+    }
+}

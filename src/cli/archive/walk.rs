@@ -1,0 +1,281 @@
+//! Going through a queue, oldest message first, each once: whoever walks takes some, and the rest goes back.
+//!
+//! AMQP has no way to look at a queue: a message that is looked at has been delivered, and stays out until it is settled. So a
+//! walk consumes without settling, and lets all go at the end; then the broker puts back what was not taken.
+//!
+//! For whoever builds on it: [`Walk::run`] hands over one [`Batch`] after the other. Look at its [`letters`](Batch::letters), do
+//! what is to be done with them (publish them all, wait until all are confirmed), and then [`take`](Batch::take) those that are
+//! done. What is not taken stays on the queue. Ended at any moment, by an error, a lost connection or `kill -9`, a walk loses
+//! nothing: what was taken was done, and all else is the broker's still.
+//!
+//! It goes through as many messages as the queue held when it was found, never more: what arrives meanwhile, perhaps because it
+//! was sent back and failed again, is left for another time. Nothing is kept of a message that was passed, so memory does not grow
+//! with the queue: at most a window of unsettled messages is here, about 16 MiB of them by what was seen so far.
+
+use super::which::Found;
+use crate::broker::{Connection, Inbox, Letter, Subscribe};
+use crate::cli::failure::Failure;
+use crate::cli::session::{Interrupt, Session};
+use crate::error::Error;
+use crate::topology::Queue;
+use std::time::{Duration, Instant};
+
+/// About so much may be on its way at once.
+const WINDOW_BYTES: u64 = 16 * 1024 * 1024;
+
+/// What a message takes here beside its body: its headers, and their place in memory.
+const AROUND_BODY: u64 = 1024;
+
+/// The first window, before anything is known of the sizes; the next is at most so many times larger.
+const FIRST_WINDOW: u64 = 10;
+const GROWTH: u64 = 8;
+
+const WINDOW_AT_MOST: u64 = 20_000;
+
+/// A batch is complete with so many bytes of bodies, however few they are in.
+const BATCH_BYTES: usize = 8 * 1024 * 1024;
+
+/// How long a batch waits for its next message when it has one.
+const FILLED_WITHIN: Duration = Duration::from_millis(20);
+
+/// How often somebody who waits looks whether there is something to wait for.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// A queue that has messages and gives none for so long gives them to somebody else.
+const GIVES_WITHIN: Duration = Duration::from_secs(30);
+
+/// A way through a queue.
+pub(crate) struct Walk<'a> {
+    connection: &'a Connection,
+    interrupt: &'a Interrupt,
+    queue: &'a str,
+    at_most: u64,
+    batch: usize,
+}
+
+/// Whether a walk goes on after a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Go {
+    On,
+    Enough,
+}
+
+/// How a walk ended.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Walked {
+    /// How many messages were seen; each went back or was taken.
+    pub seen: u64,
+    pub taken: u64,
+    /// Somebody wanted it to stop (Ctrl-C) before it was through.
+    pub was_interrupted: bool,
+}
+
+impl<'a> Walk<'a> {
+    /// Through all that the queue held when it was found.
+    pub fn new(session: &'a Session, connection: &'a Connection, found: &'a Found) -> Self {
+        let (queue, at_most) = (found.name.as_str(), found.messages);
+        Walk { connection, interrupt: session.interrupt(), queue, at_most, batch: 500 }
+    }
+
+    /// No further than so many messages.
+    pub fn at_most(mut self, messages: u64) -> Self {
+        self.at_most = self.at_most.min(messages);
+        self
+    }
+
+    /// So many messages in a batch at the most (500 by default).
+    pub fn batch(mut self, messages: usize) -> Self {
+        self.batch = messages.max(1);
+        self
+    }
+
+    /// Goes until the end, until the visitor has enough or fails, or until somebody wants it to stop.
+    ///
+    /// # Errors
+    /// The visitor's; and the broker's, when it ends the walk.
+    pub fn run(self, visit: &mut dyn FnMut(&mut Batch<'_, '_>) -> Result<Go, Failure>) -> Result<Walked, Failure> {
+        if self.at_most == 0 {
+            return Ok(Walked::default());
+        }
+        let window = FIRST_WINDOW.min(self.at_most);
+        let options = Subscribe::new().prefetch(prefetch(window));
+        let walked = self.connection.consume_with(self.queue, &options, |inbox| {
+            Going { walk: &self, inbox, window: Window::of(window), walked: Walked::default() }.go(visit)
+        });
+        walked.map_err(|err| self.ended(0, &err))?
+    }
+
+    fn ended(&self, seen: u64, err: &Error) -> Failure {
+        let Walk { queue, .. } = self;
+        let what = Failure::from(Error::new(err.fault(), err.to_string())).what;
+        Failure::broker(format!(
+            "the broker ended the walk through `{queue}` after {seen} messages: {what}. Nothing is lost: what was not taken is on the \
+             queue. Try again; a walk that takes longer than the broker's consumer timeout (30 minutes by default) is cut into \
+             shorter ones with `--limit`"
+        ))
+    }
+}
+
+/// Messages in hand, in the order of the queue.
+pub(crate) struct Batch<'b, 'i> {
+    inbox: &'b mut Inbox<'i>,
+    letters: Vec<Letter>,
+    taken: Vec<bool>,
+    first: u64,
+}
+
+impl Batch<'_, '_> {
+    /// The messages; do not settle them by their tags, but [`take`](Batch::take) them by their place here.
+    pub fn letters(&self) -> &[Letter] {
+        &self.letters
+    }
+
+    /// The number of the first of them, counted from 1 at the head of the queue.
+    pub fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// This one is done, and leaves the queue. Taking it again does nothing.
+    ///
+    /// # Errors
+    /// When the connection or the channel is gone: then it is on the queue still.
+    pub fn take(&mut self, place: usize) -> Result<(), Failure> {
+        if !std::mem::replace(&mut self.taken[place], true) {
+            self.inbox.ack(self.letters[place].tag)?;
+        }
+        Ok(())
+    }
+}
+
+/// How many may be unsettled, and how many are.
+struct Window {
+    size: u64,
+    left: u64,
+    arrived: u64,
+    bytes: u64,
+}
+
+impl Window {
+    fn of(size: u64) -> Self {
+        Window { size, left: 0, arrived: 0, bytes: 0 }
+    }
+
+    /// What would be a good size now.
+    fn next(&self, remaining: u64) -> u64 {
+        let each = self.bytes / self.arrived.max(1) + AROUND_BODY;
+        (WINDOW_BYTES / each).min(self.size * GROWTH).clamp(1, WINDOW_AT_MOST).min(remaining)
+    }
+
+    /// Whether it is full, or is used up and much smaller than it could be.
+    fn wants_change(&self, remaining: u64) -> bool {
+        self.left >= self.size || (self.arrived >= self.size && self.next(remaining) >= self.size * 2)
+    }
+}
+
+/// A walk under way.
+struct Going<'w, 'a, 'i, 's> {
+    walk: &'w Walk<'a>,
+    inbox: &'i mut Inbox<'s>,
+    window: Window,
+    walked: Walked,
+}
+
+impl<'s> Going<'_, '_, '_, 's> {
+    fn go(mut self, visit: &mut dyn FnMut(&mut Batch<'_, '_>) -> Result<Go, Failure>) -> Result<Walked, Failure> {
+        while self.remaining() > 0 {
+            if self.walk.interrupt.is_asked() {
+                self.walked.was_interrupted = true;
+                break;
+            }
+            if self.window.wants_change(self.remaining()) {
+                let size = self.window.next(self.remaining());
+                self.inbox.more(prefetch(size)).map_err(|err| self.ended(&err))?;
+                self.window = Window::of(size);
+            }
+            let letters = self.gather()?;
+            if letters.is_empty() {
+                // Interrupted, or somebody else has taken the rest.
+                self.walked.was_interrupted = self.walk.interrupt.is_asked();
+                break;
+            }
+            if self.hand_over(letters, visit)? == Go::Enough {
+                break;
+            }
+        }
+        Ok(self.walked)
+    }
+
+    fn remaining(&self) -> u64 {
+        self.walk.at_most - self.walked.seen
+    }
+
+    fn ended(&self, err: &Error) -> Failure {
+        self.walk.ended(self.walked.seen, err)
+    }
+
+    fn hand_over(
+        &mut self,
+        letters: Vec<Letter>,
+        visit: &mut dyn FnMut(&mut Batch<'_, '_>) -> Result<Go, Failure>,
+    ) -> Result<Go, Failure> {
+        let (first, taken) = (self.walked.seen + 1, vec![false; letters.len()]);
+        self.walked.seen += letters.len() as u64;
+        let mut batch = Batch { inbox: self.inbox, letters, taken, first };
+        let go = visit(&mut batch)?;
+        let Batch { letters, taken, .. } = batch;
+        for (letter, taken) in letters.into_iter().zip(taken) {
+            if taken {
+                self.walked.taken += 1;
+            } else {
+                self.inbox.leave(letter.tag);
+                self.window.left += 1;
+            }
+        }
+        Ok(go)
+    }
+
+    /// The next messages: at least one, if there is one.
+    fn gather(&mut self) -> Result<Vec<Letter>, Failure> {
+        let room = self.remaining().min(self.window.size - self.window.left).min(self.walk.batch as u64);
+        let (mut letters, mut bytes) = (Vec::new(), 0);
+        while (letters.len() as u64) < room && bytes < BATCH_BYTES {
+            let next = match letters.is_empty() {
+                true => self.first()?,
+                false => self.inbox.next(FILLED_WITHIN).map_err(|err| self.ended(&err))?,
+            };
+            let Some(letter) = next else { break };
+            bytes += letter.message.body().len();
+            self.window.arrived += 1;
+            self.window.bytes += letter.message.body().len() as u64;
+            letters.push(letter);
+        }
+        Ok(letters)
+    }
+
+    /// Waits for a message for as long as the queue has one.
+    fn first(&mut self) -> Result<Option<Letter>, Failure> {
+        let begun = Instant::now();
+        loop {
+            let next = self.inbox.next(LOOK_EVERY).map_err(|err| self.ended(&err))?;
+            if next.is_some() || self.walk.interrupt.is_asked() {
+                return Ok(next);
+            }
+            let queue = self.walk.queue;
+            let ready = self.walk.connection.declare_queue(&Queue::existing(queue)).map_err(|err| self.ended(&err))?.messages;
+            if ready == 0 {
+                // What was handed out before the answer may have come behind it.
+                return self.inbox.next(LOOK_EVERY).map_err(|err| self.ended(&err));
+            }
+            if begun.elapsed() > GIVES_WITHIN {
+                return Err(Failure::broker(format!(
+                    "`{queue}` has {ready} messages and gives none: another consumer goes first, or is the only one that it serves \
+                     (`x-single-active-consumer`); stop that one, then try again"
+                )));
+            }
+        }
+    }
+}
+
+fn prefetch(window: u64) -> u16 {
+    u16::try_from(window).unwrap_or(u16::MAX)
+}
