@@ -5,12 +5,14 @@ pub(crate) mod mismatch;
 #[cfg(any(feature = "cli", test))]
 mod probe;
 mod publish_all;
+mod publish_each;
 mod subscribe;
 mod version;
 
 pub use inbox::Inbox;
 #[cfg(feature = "cli")]
 pub(crate) use probe::DeliveryLimit;
+pub use publish_each::{Answers, Receipt};
 pub use subscribe::Subscribe;
 
 use crate::clock::{later, Clock};

@@ -352,7 +352,7 @@ mod watchdog;
 mod worker;
 
 pub use blueprint::Blueprint;
-pub use broker::{Broker, Connection, Inbox, Letter, Subscribe};
+pub use broker::{Answers, Broker, Connection, Inbox, Letter, Receipt, Subscribe};
 pub use clock::Clock;
 pub use consumer::{declare_around, topology_of, Consumer};
 pub use context::{Context, Reporter};

@@ -1,11 +1,14 @@
 //! What a publisher is told, and that what it sent arrives as it was.
 
 use super::bench::{assert_fault, next, Bench, SOON};
-use bootstep::{Exchange, Fault, Properties, Publication, Table, Value};
+use bootstep::{Exchange, Fault, Properties, Publication, Receipt, Table, Value};
 
 cases![
     publishing_to_a_missing_exchange_is_not_found_and_the_connection_lives,
     a_mandatory_message_that_no_queue_takes_is_an_error,
+    each_message_has_an_answer_of_its_own,
+    what_was_confirmed_before_the_channel_broke_off_is_known,
+    more_than_fits_on_the_way_at_once_is_answered_one_by_one,
     a_message_that_no_queue_takes_is_confirmed_unless_mandatory,
     a_mandatory_message_that_a_queue_takes_is_confirmed,
     every_property_survives_the_hop,
@@ -39,6 +42,58 @@ fn a_mandatory_message_that_no_queue_takes_is_an_error(bench: &Bench) {
     assert!(err.to_string().contains(whose) && err.to_string().contains(why), "{err}");
     // The others are on their queue.
     bench.assert_holds(&queue, &["first", "last"]);
+}
+
+fn each_message_has_an_answer_of_its_own(bench: &Bench) {
+    let queue = bench.declare(bench.queue());
+    let full = bench.declare(bench.queue().max_length(1).overflow("reject-publish"));
+    bench.send(&full, &["one is enough"]);
+    let mut wide = Publication::new("", &queue, "too wide").mandatory();
+    wide.properties.message_id = Some("m".repeat(256));
+    let publications = [
+        Publication::new("", &queue, "first").mandatory(),
+        Publication::new("", "nobody-declared-this", "lost").mandatory(),
+        wide,
+        Publication::new("", &full, "no room").mandatory(),
+        Publication::new("", &queue, "last").mandatory(),
+    ];
+    let answers = bench.connection.publish_each(&publications, SOON);
+
+    assert!(answers.ended.is_none(), "{:?}", answers.ended);
+    let [first, unroutable, unfit, refused, last] = answers.receipts.as_slice() else { panic!("{answers:?}") };
+    assert_eq!([first, last], [&Receipt::Taken; 2]);
+    assert_eq!(unroutable, &Receipt::Returned("NO_ROUTE (312)".into()));
+    assert!(matches!(unfit, Receipt::Unfit(reason) if reason.contains("its message id has 256 bytes")), "{unfit:?}");
+    // A quorum queue learns late that it is full, and takes a few more.
+    assert!(refused == &Receipt::Nacked || bench.is_quorum(), "{refused:?}");
+    bench.assert_holds(&queue, &["first", "last"]);
+}
+
+fn what_was_confirmed_before_the_channel_broke_off_is_known(bench: &Bench) {
+    let queue = bench.declare(bench.queue());
+    let large = vec![7; 5 << 20];
+    // More than may be on the way at once: the last of them waits for the first.
+    let publications = [
+        Publication::new("", &queue, large).mandatory(),
+        Publication::new("nobody-declared-this", "key", "lost").mandatory(),
+        Publication::new("", &queue, "perhaps").mandatory(),
+    ];
+    let answers = bench.connection.publish_each(&publications, SOON);
+
+    assert_eq!(answers.ended.map(|err| err.fault()), Some(Fault::NotFound));
+    assert_eq!(answers.receipts[..2], [Receipt::Taken, Receipt::Unknown]);
+    assert!(matches!(answers.receipts[2], Receipt::Unsent | Receipt::Unknown), "{:?}", answers.receipts);
+    assert_eq!(bench.take(&queue, 1)[0].body().len(), 5 << 20);
+}
+
+fn more_than_fits_on_the_way_at_once_is_answered_one_by_one(bench: &Bench) {
+    let queue = bench.declare(bench.queue());
+    let publications: Vec<_> = (0..12).map(|_| Publication::new("", &queue, vec![7; 1 << 20]).mandatory()).collect();
+    let answers = bench.connection.publish_each(&publications, SOON);
+
+    assert!(answers.ended.is_none(), "{:?}", answers.ended);
+    assert_eq!(answers.receipts, vec![Receipt::Taken; 12]);
+    bench.take(&queue, 12);
 }
 
 fn a_message_that_no_queue_takes_is_confirmed_unless_mandatory(bench: &Bench) {
