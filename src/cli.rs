@@ -29,10 +29,21 @@ mod archive;
 // What the subcommands to come stand on.
 #[allow(dead_code)]
 mod failure;
+mod lines;
+mod note;
+mod outflow;
+mod pace;
 mod pages;
+mod pour;
+mod publish;
+mod record;
+mod record_file;
+mod records;
+mod replay;
 mod run;
 #[allow(dead_code)]
 mod session;
+mod typed;
 
 use crate::worker::Worker;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -89,6 +100,9 @@ struct Settings {
 enum Command {
     Run(run::Run),
     Archive(archive::Archive),
+    Publish(publish::Publish),
+    Record(record::Record),
+    Replay(replay::Replay),
     Completions(pages::Completions),
     Man(pages::Man),
 }
@@ -98,6 +112,9 @@ impl Command {
         let done: Done = match self {
             Command::Run(run) => return run.run(session),
             Command::Archive(archive) => archive.run(&session, out),
+            Command::Publish(publish) => publish.run(&session, out),
+            Command::Record(record) => record.run(&session, out),
+            Command::Replay(replay) => replay.run(&session, out),
             Command::Completions(completions) => completions.run(&session, out),
             Command::Man(man) => man.run(&session, out),
         };

@@ -1,6 +1,8 @@
 //! The command line, as a person or a script meets it: what is printed, where, and which exit code comes of it.
 
 mod help;
+mod publish;
+mod record;
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -1,0 +1,180 @@
+//! Publishing for the commands that move messages: in batches, each message mandatory and confirmed, and told apart by what became of it.
+
+use super::failure::Failure;
+use super::note::note;
+use super::session::Session;
+use crate::broker::{Answers, Connection, Receipt};
+use crate::error::{Error, Fault};
+use crate::message::Publication;
+use crate::topology::{Exchange, Queue};
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// Messages that are published before anybody waits for their confirms; what a killed command may do twice.
+pub(crate) const BATCH: usize = 200;
+
+/// Bytes of bodies in a batch, at the most; one message is always let through, however large.
+pub(crate) const BATCH_BYTES: usize = 16 << 20;
+
+/// A batch that takes longer means that the connection is no good (an alarm excepted).
+const CONFIRM_LIMIT: Duration = Duration::from_secs(30);
+
+/// An alarm that is over by then is nobody's business.
+const QUIET_FOR: Duration = Duration::from_secs(3);
+
+/// A connection to publish over: of its own, because a broker in an alarm stops reading from connections that publish, and acks
+/// on them would stall too (<https://www.rabbitmq.com/docs/alarms>).
+pub(crate) struct Outflow<'a> {
+    session: &'a Session,
+    connection: Connection,
+    /// Exchanges that were asked for, and why they cannot be published to.
+    exchanges: HashMap<String, Option<String>>,
+}
+
+/// What became of a batch.
+pub(crate) struct Sent {
+    /// One for each message, in their order.
+    pub receipts: Vec<Receipt>,
+    /// Why not each has its answer, if so: the broker is away, or somebody wants to stop.
+    pub failure: Option<Failure>,
+}
+
+impl<'a> Outflow<'a> {
+    pub fn open(session: &'a Session) -> Result<Self, Failure> {
+        Ok(Outflow { session, connection: session.connect()?, exchanges: HashMap::new() })
+    }
+
+    /// The user that the connection is open as: the broker takes no other user id on a message.
+    pub fn user(&self) -> Option<String> {
+        user_of(&self.connection.place()).map(str::to_owned)
+    }
+
+    /// That the queue is there, before anything is sent to it.
+    pub fn expect_queue(&self, queue: &str) -> Result<(), Failure> {
+        match self.connection.declare_queue(&Queue::existing(queue)) {
+            // Who has it to himself may still be sent something.
+            Err(err) if err.fault() != Fault::Locked => Err(err.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// That the exchange is there, before anything is sent to it.
+    pub fn expect_exchange(&mut self, exchange: &str) -> Result<(), Failure> {
+        match self.missing(exchange) {
+            Err(failure) => Err(failure),
+            Ok(Some(why)) => Err(Failure::broker(why)),
+            Ok(None) => Ok(()),
+        }
+    }
+
+    /// Publishes them all and waits until each has an answer.
+    pub fn send(&mut self, batch: &[Publication]) -> Sent {
+        let mut receipts = vec![Receipt::Unsent; batch.len()];
+        let failure = self.send_into(batch, &mut receipts).err();
+        Sent { receipts, failure }
+    }
+
+    fn send_into(&mut self, batch: &[Publication], receipts: &mut [Receipt]) -> Result<(), Failure> {
+        for (publication, receipt) in batch.iter().zip(receipts.iter_mut()) {
+            if let Some(why) = self.missing(&publication.exchange)? {
+                *receipt = Receipt::Unfit(why);
+            }
+        }
+        loop {
+            let unsent = || (0..batch.len()).filter(|place| receipts[*place] == Receipt::Unsent);
+            let places: Vec<usize> = unsent().collect();
+            let Answers { receipts: answered, ended } = match places.len() {
+                0 => return Ok(()),
+                // As it mostly is, without a copy.
+                all if all == batch.len() => self.publish(batch),
+                _ => self.publish(&places.iter().map(|place| batch[*place].clone()).collect::<Vec<_>>()),
+            };
+            places.iter().zip(answered).for_each(|(place, receipt)| receipts[*place] = receipt);
+            match ended {
+                None => return Ok(()),
+                Some(err) if is_of_one_message(&err) => self.find_culprit(batch, receipts)?,
+                Some(err) => return Err(self.broken_off(err)),
+            }
+        }
+    }
+
+    /// A broker closes the channel for one message (a user id that is not ours, a body too large) and does not say which: all that
+    /// may be meant are published again, one by one. Those around it may then be there twice.
+    fn find_culprit(&mut self, batch: &[Publication], receipts: &mut [Receipt]) -> Result<(), Failure> {
+        for place in 0..batch.len() {
+            if receipts[place] != Receipt::Unknown {
+                continue;
+            }
+            let Answers { receipts: mut answered, ended } = self.publish(&batch[place..=place]);
+            receipts[place] = answered.pop().unwrap_or(Receipt::Unknown);
+            match ended {
+                None => {}
+                Some(err) if is_of_one_message(&err) => receipts[place] = Receipt::Unfit(err.to_string()),
+                Some(err) => return Err(self.broken_off(err)),
+            }
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self, batch: &[Publication]) -> Answers {
+        let (mut since, interrupt) = (None, self.session.interrupt());
+        let mut has_told = false;
+        let mut go_on = |reason: &str| {
+            let since = *since.get_or_insert_with(Instant::now);
+            if !has_told && since.elapsed() > QUIET_FOR {
+                has_told = true;
+                note(&format!("the broker takes no publishes ({reason}): free its memory or disk; this waits, Ctrl-C ends it"));
+            }
+            !interrupt.is_asked()
+        };
+        self.connection.publish_each_while(batch, CONFIRM_LIMIT, &mut go_on)
+    }
+
+    fn broken_off(&self, err: Error) -> Failure {
+        match self.session.interrupt().is_asked() {
+            true => Failure::incomplete(format!("interrupted: {err}")),
+            false => err.into(),
+        }
+    }
+
+    /// Why this exchange cannot be published to, if so: asked once, because a publish to a missing one closes the channel.
+    fn missing(&mut self, exchange: &str) -> Result<Option<String>, Failure> {
+        if exchange.is_empty() {
+            return Ok(None);
+        }
+        if let Some(known) = self.exchanges.get(exchange) {
+            return Ok(known.clone());
+        }
+        let why = match self.connection.declare_exchange(&Exchange::existing(exchange)) {
+            Ok(()) => None,
+            Err(err) if err.is_transient() => return Err(self.broken_off(err)),
+            Err(err) => Some(Failure::from(err).what),
+        };
+        self.exchanges.insert(exchange.to_owned(), why.clone());
+        Ok(why)
+    }
+}
+
+/// Whether the connection lives, and what ended the channel was in a message.
+fn is_of_one_message(err: &Error) -> bool {
+    !matches!(err.fault(), Fault::Lost | Fault::Timeout | Fault::Unreachable)
+}
+
+/// The user in what a connection says of its place, ``guest@localhost:5672, virtual host `/` ``.
+fn user_of(place: &str) -> Option<&str> {
+    let (address, _) = place.split_once(", virtual host")?;
+    address.rsplit_once('@').map(|(user, _)| user)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::user_of;
+
+    #[test]
+    fn the_user_is_read_from_the_place() {
+        let check = |place, expected| assert_eq!(user_of(place), expected, "{place}");
+        check("guest@localhost:5672, virtual host `/`", Some("guest"));
+        check("me@example.org@[::1]:5672, virtual host `a@b`", Some("me@example.org"));
+        check("the memory broker", None);
+    }
+}
