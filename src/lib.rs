@@ -296,6 +296,7 @@
 //! | `handler`, `pool`, `publisher`, `consumer`, `intake` | the data path above |
 //! | `context`, `step`, `blueprint`, `supervisor`, `worker` | boot, restart, end |
 //! | [`steps`] | the shipped steps, each a template to copy |
+//! | `handlers` | handlers that need no Rust: programs, printing, files, web addresses |
 //! | `cli` | the command line, one file a subcommand |
 //! | [`coming_from`] | pages for those who come from another system |
 //! | `fuzzing` | in no build but the fuzzer's and the tests': what holds for any input |
@@ -313,7 +314,7 @@ mod consumer;
 mod context;
 mod decode;
 mod delivered;
-#[cfg(feature = "cli")]
+#[cfg(feature = "programs")]
 #[allow(dead_code)]
 mod duration;
 mod error;
@@ -321,6 +322,8 @@ mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod handler;
+#[cfg(all(feature = "programs", unix))]
+pub mod handlers;
 mod intake;
 mod kill_switch;
 mod layout;

@@ -27,6 +27,8 @@ mod moved;
 mod pauses_together;
 mod pausing;
 mod poison;
+#[cfg(all(feature = "programs", unix))]
+mod programs;
 mod recovery;
 mod recovery_lines;
 mod retry;

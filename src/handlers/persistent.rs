@@ -1,0 +1,205 @@
+//! Programs that take one message after the other: a line of JSON in, a line out, one child for each thread that is at a message.
+
+use super::exit;
+use super::forked::{line, over_limit};
+use super::process::{pause_after, Process};
+use super::program::Settings;
+use super::reply::{self, Reply};
+use crate::delivered::Message;
+use crate::error::BoxError;
+use crate::outcome::Outcome;
+use std::process::Stdio;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A longer reply is none: something writes and writes.
+const LONGEST_REPLY_BYTES: usize = 16 * 1024 * 1024;
+
+/// How long a child that has closed its output has to end, before it is ended.
+const ENDS_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long idle children may delay the end of a worker that was not told how long.
+const LONGEST_DROP: Duration = Duration::from_secs(1);
+
+/// The children of one program that are at no message. The last one to have worked is the first to work again.
+#[derive(Default)]
+pub(super) struct Children {
+    idle: Mutex<Vec<Child>>,
+}
+
+struct Child {
+    process: Process,
+    /// How many messages it was sent.
+    number: u64,
+}
+
+/// Why a child cannot be used any more.
+enum Broken {
+    /// It had ended before it could have read anything of this message.
+    Unread,
+    /// The message may have been handled, or in part.
+    Failed(String),
+}
+
+impl Children {
+    /// Has a child handle a message.
+    pub fn handle(&self, settings: &Settings, message: &Message) -> Result<Outcome, BoxError> {
+        let mut child = match self.take_ready(settings) {
+            Some(child) => child,
+            None => Child::start(settings)?,
+        };
+        let mut asked = child.ask(settings, message);
+        if let Err(Broken::Unread) = asked {
+            child = Child::start(settings)?;
+            asked = child.ask(settings, message);
+        }
+        match asked {
+            Ok(reply) => {
+                self.idle().push(child);
+                reply.publications.into_iter().for_each(|publication| message.send(publication));
+                Ok(reply.outcome)
+            }
+            Err(Broken::Failed(why)) => Err(why.into()),
+            Err(Broken::Unread) => Err(format!("`{}` ends before it reads a message", settings.name()).into()),
+        }
+    }
+
+    /// Ends those that are idle.
+    pub fn end(&self, within: Duration) {
+        let (began, mut left) = (Instant::now(), std::mem::take(&mut *self.idle()));
+        left.iter_mut().for_each(|child| child.process.close_input());
+        wait_for(&mut left, began, within / 2);
+        left.iter_mut().for_each(|child| child.process.ask_to_end());
+        wait_for(&mut left, began, within);
+        // Who is still there is killed where it is dropped.
+    }
+
+    /// One that is alive and has said nothing since its last reply.
+    fn take_ready(&self, settings: &Settings) -> Option<Child> {
+        loop {
+            let child = self.idle().pop()?;
+            match child.ready() {
+                Ok(child) => return Some(child),
+                Err(why) => log::warn!("`{}` {why}; another one is started", settings.name()),
+            }
+        }
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Child>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits until all have ended, and forgets those that have.
+fn wait_for(children: &mut Vec<Child>, began: Instant, within: Duration) {
+    while !children.is_empty() {
+        children.retain_mut(|child| {
+            // What it says at last is passed on, and does not keep it from ending.
+            let _ = child.process.turn(&mut &[][..], Duration::ZERO);
+            child.process.written.clear();
+            matches!(child.process.try_wait(), Ok(None))
+        });
+        if began.elapsed() >= within {
+            return;
+        }
+        std::thread::park_timeout(pause_after(began).min(within - began.elapsed().min(within)));
+    }
+}
+
+impl Child {
+    fn start(settings: &Settings) -> Result<Self, BoxError> {
+        Ok(Child { process: settings.start(super::environment::Variables::new(), Stdio::piped())?, number: 0 })
+    }
+
+    /// The child, if nothing has come from it unasked, or why it is not to be used.
+    fn ready(mut self) -> Result<Self, String> {
+        self.process.read_output();
+        if !self.process.written.is_empty() {
+            return Err("wrote on standard output when it was not asked, and is ended".into());
+        }
+        match self.process.gives_output() {
+            true => Ok(self),
+            false => Err(format!("has ended between two messages ({})", self.ending())),
+        }
+    }
+
+    /// Sends the message, and waits for the reply.
+    fn ask(&mut self, settings: &Settings, message: &Message) -> Result<Reply, Broken> {
+        self.number += 1;
+        self.process.stderr.forget();
+        let line = line(message, Some(self.number));
+        let mut rest: &[u8] = &line;
+        self.process.write(&mut rest);
+        if !self.process.takes_input() && rest.len() == line.len() {
+            return Err(Broken::Unread);
+        }
+        let reply = self.reply_to(settings, &mut rest).map_err(Broken::Failed)?;
+        let understood = reply::read(&reply).and_then(|reply| match reply.number {
+            Some(number) if number != self.number => Err(format!("it answers message {number}, this is {}", self.number)),
+            _ => Ok(reply),
+        });
+        understood.map_err(|why| {
+            let what = format!("`{}` gave a reply that is none: {why}", settings.name());
+            Broken::Failed(exit::with(what, self.process.stderr.tail()))
+        })
+    }
+
+    /// The one line that it writes, without its end.
+    fn reply_to(&mut self, settings: &Settings, rest: &mut &[u8]) -> Result<Vec<u8>, String> {
+        let (began, name, mut seen) = (Instant::now(), settings.name(), 0);
+        loop {
+            let written = &self.process.written;
+            if let Some(at) = written[seen..].iter().position(|byte| *byte == b'\n') {
+                return match (rest.is_empty(), seen + at + 1 == written.len()) {
+                    (true, true) => Ok(self.take_line()),
+                    (true, false) => Err(format!("`{name}` replied more than one line to one message")),
+                    (false, _) => Err(format!("`{name}` replied before it had read its message")),
+                };
+            }
+            seen = written.len();
+            if seen > LONGEST_REPLY_BYTES {
+                return Err(format!("`{name}` replied with a line of more than {LONGEST_REPLY_BYTES} bytes"));
+            }
+            let left = settings.time_limit.map_or(Duration::MAX, |limit| limit.saturating_sub(began.elapsed()));
+            if left.is_zero() {
+                return Err(over_limit(settings, &mut self.process));
+            }
+            let turned = self.process.turn(rest, pause_after(began).min(left));
+            let was_ready = turned.map_err(|err| format!("`{name}` cannot be waited for: {err}"))?;
+            let may_reply = self.process.gives_output() && (was_ready || matches!(self.process.try_wait(), Ok(None)));
+            // Once more: it may have replied between the two looks, and ended.
+            if !may_reply && self.process.read_output() == 0 {
+                let what = format!("`{name}` ended before it replied ({})", self.ending());
+                return Err(exit::with(what, self.process.stderr.tail()));
+            }
+        }
+    }
+
+    fn take_line(&mut self) -> Vec<u8> {
+        let mut line = std::mem::take(&mut self.process.written);
+        line.pop();
+        line
+    }
+
+    /// How a child that has closed its output ended.
+    fn ending(&mut self) -> String {
+        let began = Instant::now();
+        while began.elapsed() < ENDS_WITHIN {
+            match self.process.try_wait() {
+                Ok(Some(status)) => return exit::words(status),
+                Ok(None) => {}
+                Err(err) => return err.to_string(),
+            }
+            if self.process.turn(&mut &[][..], pause_after(began)).is_err() {
+                break;
+            }
+        }
+        "it has closed its standard output".into()
+    }
+}
+
+impl Drop for Children {
+    fn drop(&mut self) {
+        self.end(LONGEST_DROP);
+    }
+}
