@@ -1,4 +1,4 @@
-//! Handlers that need no Rust: a program in any language, printing, appending to a file.
+//! Handlers that need no Rust: a program in any language, printing, appending to a file, posting to a web address.
 //!
 //! ```no_run
 //! use bootstep::handlers::Program;
@@ -15,12 +15,14 @@
 //! ```
 //!
 //! They take the bytes as they are, whatever the content type; [`Consumer::accept`](crate::Consumer::accept) bounds that. They are
-//! there on Unix, with the feature `programs`.
+//! there on Unix, with the feature `programs`; [`HttpPost`] with the feature `webhook`.
 
 mod append;
 mod environment;
 mod exit;
 mod forked;
+#[cfg(feature = "webhook")]
+mod http_post;
 mod lookup;
 mod persistent;
 mod print;
@@ -30,5 +32,7 @@ mod reply;
 mod stderr;
 
 pub use append::Append;
+#[cfg(feature = "webhook")]
+pub use http_post::HttpPost;
 pub use print::Print;
 pub use program::Program;

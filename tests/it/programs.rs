@@ -1,9 +1,11 @@
-//! Handlers that need no Rust: programs of all sorts of manners, printing, and files.
+//! Handlers that need no Rust: programs of all sorts of manners, printing, files, and web addresses.
 
 mod checking;
 mod ending;
 mod files;
 mod given;
+#[cfg(feature = "webhook")]
+mod http_post;
 mod manners;
 mod persistent;
 mod working;
