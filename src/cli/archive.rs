@@ -3,16 +3,17 @@
 //! All of it stands on one [`walk`](walk::Walk) through a queue, and on one [`filter`](filter::Filter).
 
 mod agree;
-// What the subcommands to come stand on.
-#[allow(dead_code)]
 mod filter;
 mod fingerprint;
+mod group;
 mod list;
-#[allow(dead_code)]
+mod look;
 mod past;
+mod safe;
+mod show;
+// Its `take` is for those that are to come.
 #[allow(dead_code)]
 mod walk;
-#[allow(dead_code)]
 mod which;
 
 use super::failure::Done;
@@ -40,12 +41,16 @@ Examples:
 #[derive(clap::Subcommand)]
 enum Command {
     List(list::List),
+    Show(show::Show),
+    Group(group::Group),
 }
 
 impl Archive {
     pub fn run(self, session: &Session, out: &mut dyn Write) -> Done {
         match self.command {
             Command::List(list) => list.run(session, out),
+            Command::Show(show) => show.run(session, out),
+            Command::Group(group) => group.run(session, out),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The command line, as a person or a script meets it: what is printed, where, and which exit code comes of it.
 
+mod archive_look;
 mod help;
 mod publish;
 mod record;

@@ -1,0 +1,61 @@
+//! Looking must not use up a message's deliveries without saying so first.
+
+use super::{given_up, Place};
+use bootstep::Queue;
+
+fn with_a_limit() -> Place {
+    let queue = Queue::new("orders.archive").quorum().delivery_limit(5).max_length(1000).overflow("reject-publish");
+    let place = Place::with(queue);
+    place.send([given_up("1", "late"), given_up("2", "late")]);
+    place
+}
+
+#[test]
+fn a_queue_that_counts_looks_is_not_looked_at_without_a_yes() {
+    let place = with_a_limit();
+    for look in ["list", "show", "group"] {
+        let (out, err, code) = place.said(&["archive", look, "orders"]);
+        assert_eq!((out.as_str(), code), ("", 2));
+        assert!(err.contains("delivery limit of 5") && err.contains("say `--yes`"), "{err}");
+    }
+    // Its arguments were asked for, and are what they were.
+    place.stage.connection.declare_queue(&place.queue).unwrap();
+
+    // Not one of these looks has cost anything.
+    let first = place.prints(&["archive", "list", "orders", "--yes"]);
+    assert!(first.lines().nth(1).unwrap().contains("  0/5  "), "{first}");
+    place.until_ready(2);
+    // From RabbitMQ 4.3 on, what is handed back without a fault is not counted.
+    let second = place.prints(&["archive", "list", "orders", "--yes"]);
+    assert!(second.lines().nth(1).unwrap().contains("  1/5  "), "{second}");
+}
+
+#[test]
+fn where_looking_costs_nothing_nobody_is_asked() {
+    let classic = Place::with(Queue::new("orders.archive").max_length(10).overflow("reject-publish"));
+    classic.send([given_up("1", "late")]);
+    for _ in 0..2 {
+        assert_eq!(classic.prints(&["archive", "list", "orders"]).lines().count(), 2);
+    }
+
+    let unlimited = match classic.stage.is_rabbitmq_from([4, 0, 0]) {
+        true => Place::with(Queue::new("orders.archive").quorum().argument("x-delivery-limit", -1)),
+        false => Place::with(Queue::new("orders.archive").quorum()),
+    };
+    unlimited.send([given_up("1", "late")]);
+    for _ in 0..2 {
+        assert_eq!(unlimited.prints(&["archive", "list", "orders"]).lines().count(), 2);
+        unlimited.until_ready(1);
+    }
+}
+
+#[test]
+fn a_quorum_queue_without_a_limit_of_its_own_has_the_brokers() {
+    let place = Place::with(Queue::new("orders.archive").quorum());
+    place.send([given_up("1", "late")]);
+    let (_, err, code) = place.said(&["archive", "list", "orders"]);
+    match place.stage.is_rabbitmq_from([4, 0, 0]) {
+        true => assert!(code == 2 && err.contains("delivery limit of 20"), "{err}"),
+        false => assert_eq!(code, 0, "{err}"),
+    }
+}
