@@ -112,6 +112,12 @@ impl Broker {
         Addresses::parse_all(urls.iter().map(AsRef::as_ref)).map(|addresses| Broker(Place::Amqp(addresses)))
     }
 
+    /// The RabbitMQ at these hosts.
+    #[cfg(feature = "cli")]
+    pub(crate) fn at(addresses: Addresses) -> Self {
+        Broker(Place::Amqp(addresses))
+    }
+
     /// The clock that everything goes by here: the system's, or the memory broker's.
     pub fn clock(&self) -> Clock {
         match &self.0 {

@@ -297,6 +297,7 @@
 //! | `context`, `step`, `blueprint`, `supervisor`, `worker` | boot, restart, end |
 //! | [`steps`] | the shipped steps, each a template to copy |
 //! | `handlers` | handlers that need no Rust: programs, printing, files, web addresses |
+//! | `config` | the configuration: a file, the environment and flags in, a broker, a worker and its consumers out |
 //! | `cli` | the command line, one file a subcommand |
 //! | [`coming_from`] | pages for those who come from another system |
 //! | `fuzzing` | in no build but the fuzzer's and the tests': what holds for any input |
@@ -310,6 +311,9 @@ pub mod celery;
 pub mod cli;
 mod clock;
 pub mod coming_from;
+#[cfg(feature = "cli")]
+#[allow(dead_code, unused_imports)]
+mod config;
 mod consumer;
 mod context;
 mod decode;

@@ -43,6 +43,12 @@ impl Addresses {
         }
     }
 
+    /// These hosts, of which there is at least one.
+    #[cfg(feature = "cli")]
+    pub fn of(hosts: Vec<Address>) -> Self {
+        Addresses(hosts)
+    }
+
     pub fn hosts(&self) -> &[Address] {
         &self.0
     }

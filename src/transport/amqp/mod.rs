@@ -16,5 +16,9 @@ mod stream;
 mod tls;
 mod wire;
 
+#[cfg(feature = "cli")]
+pub(crate) use address::Address;
 pub(crate) use address::Addresses;
 pub(crate) use connection::AmqpConnection;
+#[cfg(feature = "cli")]
+pub(crate) use settings::{Mechanism, TlsSettings};
