@@ -26,6 +26,7 @@
 //! | 4 | a handler ran for longer than it may, and the worker left |
 
 mod archive;
+mod check;
 // What the subcommands to come stand on.
 #[allow(dead_code)]
 mod failure;
@@ -99,6 +100,7 @@ struct Settings {
 #[allow(clippy::large_enum_variant)] // one in the whole process
 enum Command {
     Run(run::Run),
+    Check(check::Check),
     Archive(archive::Archive),
     Publish(publish::Publish),
     Record(record::Record),
@@ -108,9 +110,10 @@ enum Command {
 }
 
 impl Command {
-    fn run(self, session: Session, out: &mut dyn Write) -> Result<u8, Failure> {
+    fn run(self, mut session: Session, out: &mut dyn Write) -> Result<u8, Failure> {
         let done: Done = match self {
             Command::Run(run) => return run.run(session),
+            Command::Check(check) => check.run(&mut session, out),
             Command::Archive(archive) => archive.run(&session, out),
             Command::Publish(publish) => publish.run(&session, out),
             Command::Record(record) => record.run(&session, out),

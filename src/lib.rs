@@ -312,7 +312,7 @@ pub mod cli;
 mod clock;
 pub mod coming_from;
 #[cfg(feature = "cli")]
-#[allow(dead_code, unused_imports)]
+#[allow(dead_code)]
 mod config;
 mod consumer;
 mod context;

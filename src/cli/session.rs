@@ -3,8 +3,10 @@
 use super::failure::{Done, Failure};
 use super::Settings;
 use crate::broker::{Broker, Connection};
+use crate::config::Sources;
 use crate::worker::Worker;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::ffi::OsString;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -30,6 +32,15 @@ impl Session {
     /// The worker that the program has built in, if it is not the stock binary.
     pub fn take_worker(&mut self) -> Option<Worker> {
         self.worker.take()
+    }
+
+    /// Where the settings come from.
+    pub fn sources(&self) -> Sources {
+        let Settings { config, url, set } = &self.settings;
+        // What is not UTF-8 is none of ours: names and values of settings are.
+        let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+        let environment = std::env::vars_os().filter_map(text).collect();
+        Sources { file: config.clone(), environment, set: set.clone(), url: url.clone() }
     }
 
     /// The broker that the settings name.

@@ -1,6 +1,8 @@
 //! The command line, as a person or a script meets it: what is printed, where, and which exit code comes of it.
 
 mod archive_look;
+mod check;
+mod config;
 mod help;
 mod publish;
 mod record;

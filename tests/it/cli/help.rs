@@ -4,7 +4,9 @@ use super::{bootstep, said, snapshot};
 
 #[test]
 fn every_subcommand_teaches_how_it_is_used() {
-    for (name, arguments) in [("help", &["--help"][..]), ("help-run", &["run", "--help"])] {
+    let cases: [(&str, &[&str]); 3] =
+        [("help", &["--help"]), ("help-run", &["run", "--help"]), ("help-check", &["check", "--help"])];
+    for (name, arguments) in cases {
         let (out, err, code) = said(&mut bootstep(arguments));
         assert_eq!((err.as_str(), code), ("", 0));
         snapshot(name, &out);
