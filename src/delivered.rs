@@ -31,6 +31,10 @@ pub mod headers {
     /// How often it came again without a word of its worker since its last retry, where the worker counts that itself (int32; see
     /// [`Consumer::poison_after`](crate::Consumer::poison_after)).
     pub const REDELIVERIES: &str = "x-bootstep-redeliveries";
+    /// When it was last sent back to work by `bootstep archive replay` (timestamp, seconds).
+    pub const REPLAYED: &str = "x-bootstep-replayed";
+    /// How often it was sent back to work by `bootstep archive replay` (int32).
+    pub const REPLAYS: &str = "x-bootstep-replays";
     /// With the name of a property (or `exchange`, `routing-key`, `headers`, `properties`) behind it: the bytes of what could not be
     /// read as it came ([`Message::flaw`](super::Message::flaw)).
     pub const ORIGINAL: &str = "x-bootstep-original-";

@@ -86,6 +86,15 @@ impl Inbox<'_> {
         self.source.tell(Settle::Requeue { tag })
     }
 
+    /// This waits until the broker has read what was settled so far. Without it, a process that is killed may take its last words
+    /// with it, and what it was done with comes again.
+    ///
+    /// # Errors
+    /// When the broker does not answer in time ([`Fault::Timeout`]), or closed the channel or the connection.
+    pub fn barrier(&mut self) -> Result<(), Error> {
+        self.source.barrier()
+    }
+
     /// This one is not settled here, and goes back when the queue is let go. Nothing of it is kept meanwhile, so that any number of
     /// messages can be left; do not settle it after.
     pub fn leave(&mut self, tag: u64) {
@@ -106,6 +115,7 @@ trait AnySource {
     fn leave(&mut self, tag: u64);
     fn cancel(&mut self) -> Result<(), Error>;
     fn resume(&mut self, prefetch: u16) -> Result<(), Error>;
+    fn barrier(&mut self) -> Result<(), Error>;
 }
 
 impl<S: Source> AnySource for S {
@@ -131,6 +141,10 @@ impl<S: Source> AnySource for S {
 
     fn resume(&mut self, prefetch: u16) -> Result<(), Error> {
         Source::resume(self, prefetch)
+    }
+
+    fn barrier(&mut self) -> Result<(), Error> {
+        Source::barrier(self)
     }
 }
 

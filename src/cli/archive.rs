@@ -3,16 +3,19 @@
 //! All of it stands on one [`walk`](walk::Walk) through a queue, and on one [`filter`](filter::Filter).
 
 mod agree;
+mod back;
+mod drop;
+mod export;
 mod filter;
 mod fingerprint;
 mod group;
+mod import;
 mod list;
 mod look;
 mod past;
+mod replay;
 mod safe;
 mod show;
-// Its `take` is for those that are to come.
-#[allow(dead_code)]
 mod walk;
 mod which;
 
@@ -20,7 +23,7 @@ use super::failure::Done;
 use super::session::Session;
 use std::io::Write;
 
-/// Lists, shows and groups messages that were given up, and says why they were
+/// Shows messages that were given up, sends them back to work, keeps them in files, drops them
 ///
 /// A message whose retries are used up is kept in the archive of its queue, `QUEUE.archive`, and one that was rejected in its dead
 /// letters, `QUEUE.dead`, with headers that say why. These commands work on either, and on any other queue with `--exactly`.
@@ -36,13 +39,19 @@ Examples:
   bootstep archive list orders                         what is in orders.archive, oldest first
   bootstep archive list orders --dead --older-than 7d  what is in orders.dead for longer than a week
   bootstep archive group orders                        how many there are for each reason
-  bootstep archive show orders --number 3              everything of the third message";
+  bootstep archive show orders --number 3              everything of the third message
+  bootstep archive replay orders --reason timeout      back to work with those that failed by it
+  bootstep archive export orders --drop --to x.jsonl   into a file, and off the queue";
 
 #[derive(clap::Subcommand)]
 enum Command {
     List(list::List),
     Show(show::Show),
     Group(group::Group),
+    Replay(replay::Replay),
+    Export(export::Export),
+    Import(import::Import),
+    Drop(drop::Drop),
 }
 
 impl Archive {
@@ -51,6 +60,10 @@ impl Archive {
             Command::List(list) => list.run(session, out),
             Command::Show(show) => show.run(session, out),
             Command::Group(group) => group.run(session, out),
+            Command::Replay(replay) => replay.run(session, out),
+            Command::Export(export) => export.run(session, out),
+            Command::Import(import) => import.run(session, out),
+            Command::Drop(drop) => drop.run(session, out),
         }
     }
 }

@@ -69,7 +69,7 @@ impl Record {
         let prefetch = self.limit.map_or(BATCH, |limit| limit.min(BATCH)) as u16;
         let due = self.how_long.and_then(|time| Instant::now().checked_add(time));
         let progress = session.progress(self.limit, "recorded");
-        let mut taking = Taking { session, file, progress, due, record: &self, written: 0, acked: 0, open: None };
+        let mut taking = Taking { session, file, progress, due, record: &self, written: 0, acked: 0, open: Vec::new() };
         // From here on Ctrl-C is a wish.
         session.interrupt();
         if self.queue.is_none() {
@@ -136,24 +136,25 @@ struct Taking<'a> {
     record: &'a Record,
     written: u64,
     acked: u64,
-    /// The last tag that is written and not acked.
-    open: Option<u64>,
+    /// The tags of what is written and not acked.
+    open: Vec<u64>,
 }
 
 impl Taking<'_> {
     fn all(&mut self, inbox: &mut Inbox<'_>) -> Done {
         while !self.is_enough() {
             let left = self.due.map_or(TICK, |due| due.saturating_duration_since(Instant::now()));
-            let within = if self.open.is_some() { FILLED_WITHIN } else { TICK };
+            let within = if !self.open.is_empty() { FILLED_WITHIN } else { TICK };
             match inbox.next(within.min(left))? {
                 Some(letter) => {
-                    if let (Some(why), true) = (letter.message.flaw(), self.record.is_take()) {
-                        note(&format!("a message is left where it is: {why}"));
+                    if self.record.is_take() && letter.message.originals().next().is_some() {
+                        note("a message is left where it is: what it has cannot be read, and so not be written exactly");
+                        inbox.leave(letter.tag);
                         continue;
                     }
                     self.file.write(&written(&letter.message))?;
                     self.written += 1;
-                    self.open = Some(letter.tag);
+                    self.open.push(letter.tag);
                     // A large one goes to the disk by itself, so that not much is held twice.
                     if self.written - self.acked >= BATCH || letter.message.body().len() > 1 << 20 {
                         self.settle(inbox)?;
@@ -173,12 +174,15 @@ impl Taking<'_> {
 
     /// Written and safe first, then acked: killed in between, a message is in the file and on its queue.
     fn settle(&mut self, inbox: &mut Inbox<'_>) -> Done {
-        let Some(tag) = self.open.take() else { return Ok(()) };
+        if self.open.is_empty() {
+            return Ok(());
+        }
         match self.record.is_take() {
             true => self.file.sync()?,
             false => self.file.flush()?,
         }
-        inbox.ack_up_to(tag)?;
+        // One by one: what is left in between is not to go with them.
+        self.open.drain(..).try_for_each(|tag| inbox.ack(tag))?;
         self.progress.add(self.written - self.acked);
         self.acked = self.written;
         Ok(())

@@ -34,6 +34,8 @@ pub(crate) struct Record {
     /// The line's number.
     pub at: u64,
     pub publication: Publication,
+    /// The queue that it was taken from.
+    pub queue: Option<String>,
     pub recorded_at: Option<SystemTime>,
 }
 
@@ -94,11 +96,12 @@ fn read(line: &Line) -> Result<Record, String> {
     let json: Json = serde_json::from_slice(&line.bytes).map_err(|err| format!("it is not JSON ({err})"))?;
     let text = |name: &str| json.get(name).and_then(Json::as_str).map(str::to_owned);
     let recorded_at = text("recorded_at").and_then(|text| text.parse::<Timestamp>().ok()).map(SystemTime::from);
+    let queue = text("queue");
     let mut publication = message_json::publication_from(json)?.mandatory();
     if let Some(table) = &mut publication.properties.headers {
         table.remove(headers::PUBLISH_ID);
     }
-    Ok(Record { at: line.number, publication, recorded_at })
+    Ok(Record { at: line.number, publication, queue, recorded_at })
 }
 
 #[cfg(test)]
@@ -113,7 +116,7 @@ mod tests {
         came.properties = came.properties.header(headers::PUBLISH_ID, 4);
         let text = written(&Message::from_publication(came)).to_string();
         let record = read(&Line { number: 3, bytes: text.into_bytes(), is_whole: true }).unwrap();
-        assert_eq!((record.at, record.publication), (3, publication));
+        assert_eq!((record.at, record.queue.as_deref(), record.publication), (3, Some("order.paid"), publication));
         let since = SystemTime::now().duration_since(record.recorded_at.unwrap()).unwrap();
         assert!(since < Duration::from_secs(5), "{since:?}");
     }

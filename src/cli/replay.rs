@@ -8,7 +8,8 @@ use super::pace::Rate;
 use super::pour::{pour, Piece, Plan, Spring};
 use super::records::{Record, Records};
 use super::session::Session;
-use crate::message::Publication;
+use crate::delivered::headers;
+use crate::message::{Publication, Value};
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
@@ -96,12 +97,20 @@ impl Replay {
 }
 
 /// Sender-selected distribution would send copies elsewhere (<https://www.rabbitmq.com/docs/sender-selected>).
-fn set_copies_aside(publication: &mut Publication) {
+pub(crate) fn set_copies_aside(publication: &mut Publication) {
     let Some(table) = &mut publication.properties.headers else { return };
     for (name, aside) in [("CC", "x-bootstep-cc"), ("BCC", "x-bootstep-bcc")] {
         if let Some(value) = table.remove(name) {
             table.entry(aside.into()).or_insert(value);
         }
+    }
+}
+
+/// The broker refuses a user id that is not ours: it is kept in a header.
+pub(crate) fn set_user_aside(publication: &mut Publication, ours: Option<&str>) {
+    if let Some(user) = publication.properties.user_id.take_if(|user| Some(user.as_str()) != ours) {
+        let table = publication.properties.headers.get_or_insert_default();
+        table.entry(headers::USER_ID.into()).or_insert(Value::Text(user));
     }
 }
 

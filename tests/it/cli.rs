@@ -3,6 +3,7 @@
 mod archive_look;
 mod check;
 mod config;
+mod archive_move;
 mod help;
 mod publish;
 mod record;

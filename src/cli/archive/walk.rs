@@ -145,6 +145,14 @@ impl Batch<'_, '_> {
         }
         Ok(())
     }
+
+    /// Waits until the broker knows of all that was taken: whoever is killed behind it does not do it again.
+    ///
+    /// # Errors
+    /// When the connection or the channel is gone.
+    pub fn barrier(&mut self) -> Result<(), Failure> {
+        Ok(self.inbox.barrier()?)
+    }
 }
 
 /// How many may be unsettled, and how many are.
