@@ -23,6 +23,7 @@ mod exit;
 mod forked;
 #[cfg(feature = "webhook")]
 mod http_post;
+mod line;
 mod lookup;
 mod persistent;
 mod print;

@@ -155,6 +155,11 @@ const TEXTS: [(&str, TextOf); 10] = [
     ("cluster_id", |it| &mut it.cluster_id),
 ];
 
+/// The names of those that are texts, in the order of [`Properties::texts`].
+pub(crate) fn text_names() -> impl Iterator<Item = &'static str> {
+    TEXTS.iter().map(|(name, _)| *name)
+}
+
 /// The properties that [`properties`] has written exactly.
 ///
 /// # Errors

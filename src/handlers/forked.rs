@@ -1,11 +1,11 @@
 //! A program that is started for each message: its input written, its standard error read and its end awaited by one thread.
 
 use super::exit;
+use super::line;
 use super::process::{pause_after, Process};
 use super::program::Settings;
 use crate::delivered::Message;
 use crate::error::BoxError;
-use crate::message_json;
 use crate::outcome::Outcome;
 use std::borrow::Cow;
 use std::process::Stdio;
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 /// Starts the program for one message, and says what comes of that.
 pub(super) fn handle(settings: &Settings, message: &Message) -> Result<Outcome, BoxError> {
     let input = match settings.takes_json {
-        true => Cow::Owned(line(message, None)),
+        true => Cow::Owned(line::of(message, None)),
         false => Cow::Borrowed(message.body()),
     };
     let began = Instant::now();
@@ -52,15 +52,4 @@ pub(super) fn over_limit(settings: &Settings, process: &mut Process) -> String {
         Err(err) => format!("`{name}` took longer than {limit:?}, and could not be ended: {err}"),
     };
     exit::with(what, process.stderr.tail())
-}
-
-/// The whole message as a line of JSON; with its number for a program that takes many.
-pub(super) fn line(message: &Message, number: Option<u64>) -> Vec<u8> {
-    let mut json = message_json::message(message);
-    if let Some(number) = number {
-        json["number"] = number.into();
-    }
-    let mut line = json.to_string().into_bytes();
-    line.push(b'\n');
-    line
 }

@@ -1,7 +1,8 @@
 //! Programs that take one message after the other: a line of JSON in, a line out, one child for each thread that is at a message.
 
 use super::exit;
-use super::forked::{line, over_limit};
+use super::forked::over_limit;
+use super::line;
 use super::process::{pause_after, Process};
 use super::program::Settings;
 use super::reply::{self, Reply};
@@ -127,7 +128,7 @@ impl Child {
     fn ask(&mut self, settings: &Settings, message: &Message) -> Result<Reply, Broken> {
         self.number += 1;
         self.process.stderr.forget();
-        let line = line(message, Some(self.number));
+        let line = line::of(message, Some(self.number));
         let mut rest: &[u8] = &line;
         self.process.write(&mut rest);
         if !self.process.takes_input() && rest.len() == line.len() {
@@ -146,30 +147,31 @@ impl Child {
 
     /// The one line that it writes, without its end.
     fn reply_to(&mut self, settings: &Settings, rest: &mut &[u8]) -> Result<Vec<u8>, String> {
-        let (began, name, mut seen) = (Instant::now(), settings.name(), 0);
+        let (began, mut seen) = (Instant::now(), 0);
+        let name = || settings.name();
         loop {
             let written = &self.process.written;
             if let Some(at) = written[seen..].iter().position(|byte| *byte == b'\n') {
                 return match (rest.is_empty(), seen + at + 1 == written.len()) {
                     (true, true) => Ok(self.take_line()),
-                    (true, false) => Err(format!("`{name}` replied more than one line to one message")),
-                    (false, _) => Err(format!("`{name}` replied before it had read its message")),
+                    (true, false) => Err(format!("`{}` replied more than one line to one message", name())),
+                    (false, _) => Err(format!("`{}` replied before it had read its message", name())),
                 };
             }
             seen = written.len();
             if seen > LONGEST_REPLY_BYTES {
-                return Err(format!("`{name}` replied with a line of more than {LONGEST_REPLY_BYTES} bytes"));
+                return Err(format!("`{}` replied with a line of more than {LONGEST_REPLY_BYTES} bytes", name()));
             }
             let left = settings.time_limit.map_or(Duration::MAX, |limit| limit.saturating_sub(began.elapsed()));
             if left.is_zero() {
                 return Err(over_limit(settings, &mut self.process));
             }
             let turned = self.process.turn(rest, pause_after(began).min(left));
-            let was_ready = turned.map_err(|err| format!("`{name}` cannot be waited for: {err}"))?;
+            let was_ready = turned.map_err(|err| format!("`{}` cannot be waited for: {err}", name()))?;
             let may_reply = self.process.gives_output() && (was_ready || matches!(self.process.try_wait(), Ok(None)));
             // Once more: it may have replied between the two looks, and ended.
             if !may_reply && self.process.read_output() == 0 {
-                let what = format!("`{name}` ended before it replied ({})", self.ending());
+                let what = format!("`{}` ended before it replied ({})", name(), self.ending());
                 return Err(exit::with(what, self.process.stderr.tail()));
             }
         }

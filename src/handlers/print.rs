@@ -1,6 +1,6 @@
 //! Messages on standard output, a line each: to look at what a queue gets, or for another program to read.
 
-use super::forked;
+use super::line as json_line;
 use crate::delivered::Message;
 use crate::error::BoxError;
 use crate::handler::Handler;
@@ -58,7 +58,7 @@ impl Handler for Print {
 /// The body and a line end, or the message as a line of JSON.
 pub(super) fn line(message: &Message, is_json: bool) -> Vec<u8> {
     match is_json {
-        true => forked::line(message, None),
+        true => json_line::of(message, None),
         false => [message.body(), b"\n"].concat(),
     }
 }

@@ -36,6 +36,8 @@ pub(super) struct Process {
     /// What it wrote on standard output and nobody has taken yet.
     pub written: Vec<u8>,
     pub stderr: Stderr,
+    /// Where both are read to first.
+    chunk: Box<[u8]>,
     /// Once it is there, the process id may be somebody else's.
     status: Option<ExitStatus>,
 }
@@ -44,7 +46,8 @@ impl Process {
     pub fn start(command: &mut Command) -> io::Result<Self> {
         let mut child = command.process_group(0).spawn()?;
         let (input, output, errors) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let process = Process { child, input, output, errors, written: Vec::new(), stderr: Stderr::default(), status: None };
+        let (written, stderr, chunk) = (Vec::new(), Stderr::default(), vec![0; CHUNK_BYTES].into());
+        let process = Process { child, input, output, errors, written, stderr, chunk, status: None };
         process.input.as_ref().map_or(Ok(()), never_block)?;
         process.output.as_ref().map_or(Ok(()), never_block)?;
         process.errors.as_ref().map_or(Ok(()), never_block)?;
@@ -112,16 +115,14 @@ impl Process {
 
     /// Reads what is there now, a chunk at the most; says how much that was.
     pub fn read_output(&mut self) -> usize {
-        let mut chunk = [0; CHUNK_BYTES];
-        let length = read(&mut self.output, &mut chunk);
-        self.written.extend_from_slice(&chunk[..length]);
+        let length = read(&mut self.output, &mut self.chunk);
+        self.written.extend_from_slice(&self.chunk[..length]);
         length
     }
 
     fn read_errors(&mut self) -> usize {
-        let mut chunk = [0; CHUNK_BYTES];
-        let length = read(&mut self.errors, &mut chunk);
-        self.stderr.take(&chunk[..length]);
+        let length = read(&mut self.errors, &mut self.chunk);
+        self.stderr.take(&self.chunk[..length]);
         length
     }
 
