@@ -43,7 +43,10 @@ check_everything() {
         [ -e "$example" ] || continue
         example=$(basename "$example" .rs)
         # Without AMQP_URL an example runs on the broker in its own process.
-        phase "example $example" env -u AMQP_URL cargo run --quiet --all-features --example "$example"
+        arguments=()
+        # One with a command line waits to be told what to do.
+        if grep -q 'cli::main' "examples/$example.rs"; then arguments=(-- --help); fi
+        phase "example $example" env -u AMQP_URL cargo run --quiet --all-features --example "$example" ${arguments[@]+"${arguments[@]}"}
     done
 }
 

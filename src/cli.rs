@@ -27,8 +27,6 @@
 
 mod archive;
 mod check;
-// What the subcommands to come stand on.
-#[allow(dead_code)]
 mod failure;
 mod lines;
 mod note;
@@ -42,7 +40,6 @@ mod record_file;
 mod records;
 mod replay;
 mod run;
-#[allow(dead_code)]
 mod session;
 mod typed;
 
@@ -150,7 +147,8 @@ fn answer(arguments: impl Iterator<Item = OsString>, worker: Option<Worker>) -> 
         }
     };
     let session = Session::new(definition, settings, worker);
-    let mut out = std::io::stdout().lock();
+    // Not locked: handlers of `run` may print, too.
+    let mut out = std::io::stdout();
     let ended = command.run(session, &mut out).and_then(|code| Ok(out.flush().map(|()| code)?));
     ExitCode::from(ended.unwrap_or_else(|failure| failure.tell()))
 }

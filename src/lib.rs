@@ -319,7 +319,7 @@ mod context;
 mod decode;
 mod delivered;
 #[cfg(feature = "programs")]
-#[allow(dead_code)]
+#[cfg_attr(not(feature = "cli"), allow(dead_code))]
 mod duration;
 mod error;
 #[cfg(any(test, fuzzing))]
@@ -336,7 +336,7 @@ mod limits;
 mod logging;
 mod message;
 #[cfg(feature = "programs")]
-#[allow(dead_code)]
+#[cfg_attr(not(feature = "cli"), allow(dead_code))]
 mod message_json;
 mod outcome;
 mod poison;

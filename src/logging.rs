@@ -1,11 +1,39 @@
 //! Log lines on standard error, with what must never be logged kept out.
 
 use log::{LevelFilter, Log, Metadata, Record};
+use std::io::Write;
 
 /// Log lines go to standard error from now on, at the level that `RUST_LOG` says (`info` by default), unless the program has a
 /// logger already. [`Worker::run`](crate::Worker::run) does this; a program that logs before calls it first.
 pub fn log_to_stderr() {
-    let inner = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).build();
+    let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| "info".into());
+    log_as(&filter, LogFormat::Text);
+}
+
+/// How a log line is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line: `time`, `level`, `target` and `message`.
+    #[cfg_attr(not(feature = "cli"), allow(dead_code))]
+    Json,
+}
+
+/// The same by this filter, in the syntax of `RUST_LOG`, and in this format.
+pub(crate) fn log_as(filter: &str, format: LogFormat) {
+    let mut builder = env_logger::Builder::new();
+    builder.parse_filters(filter);
+    if format == LogFormat::Json {
+        builder.format(|line, record| {
+            let (level, target, message) = (record.level().as_str(), record.target(), record.args().to_string());
+            let time = line.timestamp_millis().to_string();
+            let json = serde_json::json!({ "time": time, "level": level, "target": target, "message": message });
+            writeln!(line, "{json}")
+        });
+    }
+    let inner = builder.build();
     let level = inner.filter();
     if log::set_boxed_logger(Box::new(Capped(inner))).is_ok() {
         log::set_max_level(level);

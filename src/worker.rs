@@ -90,6 +90,13 @@ impl Worker {
         &self.broker
     }
 
+    /// The same worker at another broker.
+    #[cfg(feature = "cli")]
+    pub(crate) fn on(mut self, broker: Broker) -> Self {
+        self.broker = broker;
+        self
+    }
+
     /// How long running handlers may take at a shutdown (30 s by default).
     pub fn drain_within(mut self, limit: Duration) -> Self {
         self.drain_limit = limit;

@@ -3,7 +3,7 @@
 use super::failure::{Done, Failure};
 use super::Settings;
 use crate::broker::{Broker, Connection};
-use crate::config::Sources;
+use crate::config::{Config, Sources};
 use crate::worker::Worker;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::ffi::OsString;
@@ -43,10 +43,15 @@ impl Session {
         Sources { file: config.clone(), environment, set: set.clone(), url: url.clone() }
     }
 
-    /// The broker that the settings name.
+    /// The broker that the settings name, or else the one that the program has built in.
     pub fn broker(&self) -> Result<Broker, Failure> {
-        match &self.settings.url {
-            Some(url) => Ok(Broker::amqp(url)?),
+        self.broker_of(&Config::load_without_programs(&self.sources())?)
+    }
+
+    /// The same of settings that are read already.
+    pub fn broker_of(&self, config: &Config) -> Result<Broker, Failure> {
+        match config.broker() {
+            Some(broker) => Ok(broker?),
             None => Ok(self.worker.as_ref().map_or_else(Broker::from_env, |worker| worker.broker().clone())),
         }
     }

@@ -1,12 +1,14 @@
 //! The command line, as a person or a script meets it: what is printed, where, and which exit code comes of it.
 
 mod archive_look;
+mod archive_move;
 mod check;
 mod config;
-mod archive_move;
 mod help;
+mod own_commands;
 mod publish;
 mod record;
+mod run;
 
 use std::path::Path;
 use std::process::{Command, Output};

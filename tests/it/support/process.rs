@@ -2,7 +2,7 @@
 
 use super::stage::SOON;
 use super::wait::{eventually, holds_within};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -10,24 +10,31 @@ use std::time::{Duration, Instant};
 /// A running process; killed when dropped.
 pub struct Process {
     child: Child,
-    log: Arc<Mutex<Vec<String>>>,
+    log: Lines,
+    output: Lines,
 }
+
+type Lines = Arc<Mutex<Vec<String>>>;
 
 impl Process {
     pub fn start(command: &mut Command) -> Process {
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
-        let log = Arc::new(Mutex::new(Vec::new()));
-        let (lines, kept) = (BufReader::new(child.stderr.take().expect("it is piped")), log.clone());
-        // Read to the end, so that the process never waits for us.
-        std::thread::spawn(move || lines.lines().map_while(Result::ok).for_each(|line| kept.lock().unwrap().push(line)));
-        Process { child, log }
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+        let log = kept(child.stderr.take().expect("it is piped"));
+        let output = kept(child.stdout.take().expect("it is piped"));
+        Process { child, log, output }
     }
 
     /// Waits until its log tells of this so often.
     #[track_caller]
     pub fn tells(&self, count: usize, what: &str) {
-        let told = || self.log.lock().unwrap().iter().filter(|line| line.contains(what)).count();
-        assert!(holds_within(SOON, || told() >= count), "{count} times `{what}` in {:#?}", self.log.lock().unwrap());
+        has(&self.log, count, what);
+    }
+
+    /// Waits until it has printed this so often, on standard output.
+    #[track_caller]
+    #[allow(dead_code)] // only the command line prints
+    pub fn prints(&self, count: usize, what: &str) {
+        has(&self.output, count, what);
     }
 
     pub fn is_running(&mut self) -> bool {
@@ -54,6 +61,21 @@ impl Process {
         eventually("the process is gone", SOON, || !self.is_running());
         self.child.wait().expect("a child can be waited for").code()
     }
+}
+
+/// Reads to the end, so that the process never waits for us.
+fn kept(stream: impl Read + Send + 'static) -> Lines {
+    let kept = Lines::default();
+    let lines = kept.clone();
+    let read = move || BufReader::new(stream).lines().map_while(Result::ok).for_each(|line| lines.lock().unwrap().push(line));
+    std::thread::spawn(read);
+    kept
+}
+
+#[track_caller]
+fn has(lines: &Lines, count: usize, what: &str) {
+    let found = || lines.lock().unwrap().iter().filter(|line| line.contains(what)).count();
+    assert!(holds_within(SOON, || found() >= count), "{count} times `{what}` in {:#?}", lines.lock().unwrap());
 }
 
 impl Drop for Process {
