@@ -7,6 +7,7 @@ mod config;
 mod help;
 mod own_commands;
 mod publish;
+mod readme;
 mod record;
 mod run;
 
