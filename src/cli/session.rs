@@ -5,8 +5,9 @@ use super::Settings;
 use crate::broker::{Broker, Connection};
 use crate::config::{Config, Sources};
 use crate::worker::Worker;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::ffi::OsString;
+use std::fmt;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -70,10 +71,14 @@ impl Session {
     pub fn progress(&self, total: Option<u64>, what: &str) -> Progress {
         let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
         let shape = match total {
-            Some(_) => "{msg} {wide_bar} {human_pos} of {human_len}, {per_sec}, {eta} left",
-            None => "{spinner} {msg} {human_pos}, {per_sec}",
+            Some(_) => "{msg} {wide_bar} {human_pos} of {human_len}, {rate}, {eta} left",
+            None => "{spinner} {msg} {human_pos}, {rate}",
         };
-        bar.set_style(ProgressStyle::with_template(shape).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        let style = ProgressStyle::with_template(shape).unwrap_or_else(|_| ProgressStyle::default_bar());
+        bar.set_style(style.with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
+            // Who cannot be written to is not told.
+            let _ = write!(out, "{:.0}/s", state.per_sec());
+        }));
         bar.set_message(what.to_owned());
         Progress(bar)
     }
