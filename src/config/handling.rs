@@ -190,6 +190,9 @@ fn posting(handler: &Fields<'_>, json: bool, consumer: &Fields<'_>) -> Option<Ha
     if let Some(limit) = handler.time("time_limit") {
         post = post.time_limit(limit);
     }
+    if let Err(err) = post.check() {
+        handler.wrong("headers", &format!("cannot be sent: {err}"));
+    }
     // Without what may be a password, or a key in the query.
     let place = url.split(['?', '#']).next().unwrap_or_default();
     let place = place.split_once("://").map_or(place, |(_, rest)| rest.rsplit_once('@').map_or(rest, |(_, host)| host));

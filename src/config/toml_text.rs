@@ -11,7 +11,8 @@ const SLIPS_AT_MOST: usize = 3;
 /// A file's text; what cannot be read is told with its line.
 pub(super) fn read(text: &str, file: &str, mistakes: &Mistakes) -> Tree {
     let (table, errors) = DeTable::parse_recoverable(text);
-    let reading = Reading { text, file, mistakes };
+    let line_ends = text.match_indices('\n').map(|(at, _)| at).collect();
+    let reading = Reading { line_ends: Some(line_ends), file, mistakes };
     let mut lines = Vec::new();
     for err in &errors {
         let at = err.span().map_or(0, |span| span.start);
@@ -39,7 +40,7 @@ pub(super) fn read(text: &str, file: &str, mistakes: &Mistakes) -> Tree {
 /// A single value as TOML writes it, all of it from one place.
 pub(super) fn one(text: &str, origin: &str, mistakes: &Mistakes) -> Option<Value> {
     let parsed = DeValue::parse(text).ok()?;
-    Reading { text: "", file: origin, mistakes }.value(parsed.get_ref(), origin)
+    Reading { line_ends: None, file: origin, mistakes }.value("the value", parsed.get_ref(), origin)
 }
 
 /// The parts of a dotted key.
@@ -59,56 +60,54 @@ pub(super) fn key_parts(key: &str) -> Option<Vec<String>> {
 }
 
 struct Reading<'a> {
-    text: &'a str,
+    /// A file's line ends; `None` for a text that is not a file's.
+    line_ends: Option<Vec<usize>>,
     file: &'a str,
     mistakes: &'a Mistakes,
 }
 
 impl Reading<'_> {
+    /// Where this stands: its line in a file, or where all of the text comes from.
     fn origin(&self, at: usize) -> String {
-        let before = self.text.as_bytes().iter().take(at);
-        format!("{}:{}", self.file, 1 + before.filter(|byte| **byte == b'\n').count())
-    }
-
-    /// Where the key stands in the file; a value that has no file comes from where all of it does.
-    fn key_origin(&self, at: usize) -> String {
-        if self.text.is_empty() {
-            self.file.to_owned()
-        } else {
-            self.origin(at)
+        match &self.line_ends {
+            Some(ends) => format!("{}:{}", self.file, 1 + ends.partition_point(|end| *end < at)),
+            None => self.file.to_owned(),
         }
     }
 
     fn table(&self, table: &DeTable<'_>) -> Tree {
         let mut tree = Tree::new();
         for (key, value) in table.iter() {
-            let origin = self.key_origin(key.span().start);
+            let origin = self.origin(key.span().start);
             if key.get_ref().is_empty() {
                 self.mistakes.add(&origin, "a key is empty; give it a name");
-            } else if let Some(value) = self.value(value.get_ref(), &origin) {
+            } else if let Some(value) = self.value(&format!("`{}`", key.get_ref()), value.get_ref(), &origin) {
                 tree.insert(key.get_ref().to_string(), value);
             }
         }
         tree
     }
 
-    fn value(&self, value: &DeValue<'_>, origin: &str) -> Option<Value> {
+    /// The value of what is called so.
+    fn value(&self, whose: &str, value: &DeValue<'_>, origin: &str) -> Option<Value> {
         Some(match value {
             DeValue::String(text) => tree::value(text.to_string(), origin),
             DeValue::Boolean(truth) => tree::value(*truth, origin),
             DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
                 Ok(number) => tree::value(number, origin),
-                Err(_) => return self.wrong(origin, "a whole number is too large"),
+                Err(_) => return self.wrong(origin, format!("{whose} is a number of more than 64 bits")),
             },
             DeValue::Float(number) => match number.as_str().parse::<f64>() {
                 Ok(number) => tree::value(number, origin),
-                Err(_) => return self.wrong(origin, "a number cannot be read"),
+                Err(_) => return self.wrong(origin, format!("{whose} is a number that cannot be read")),
             },
-            DeValue::Datetime(_) => return self.wrong(origin, "a date is no setting; put it in quotes if it is a text"),
+            DeValue::Datetime(_) => {
+                return self.wrong(origin, format!("{whose} is a date, and no setting is; put it in quotes if it is a text"))
+            }
             DeValue::Array(items) => {
                 let item = |item: &Spanned<DeValue<'_>>| {
-                    let origin = self.key_origin(item.span().start);
-                    self.value(item.get_ref(), &origin)
+                    let origin = self.origin(item.span().start);
+                    self.value(whose, item.get_ref(), &origin)
                 };
                 tree::value(items.iter().filter_map(item).collect::<Vec<_>>(), origin)
             }
@@ -116,7 +115,7 @@ impl Reading<'_> {
         })
     }
 
-    fn wrong(&self, origin: &str, what: &str) -> Option<Value> {
+    fn wrong(&self, origin: &str, what: String) -> Option<Value> {
         self.mistakes.add(origin, what);
         None
     }

@@ -60,7 +60,7 @@ impl Reading<'_> {
             match key.data.as_str().filter(|name| !name.is_empty()) {
                 None => self.mistakes.add(&origin, "a key is empty or no text; put it in quotes"),
                 Some(name) => {
-                    if let Some(value) = self.value(value, &origin) {
+                    if let Some(value) = self.value(name, value, &origin) {
                         tree.insert(name.to_owned(), value);
                     }
                 }
@@ -69,7 +69,7 @@ impl Reading<'_> {
         tree
     }
 
-    fn value(&self, node: &MarkedYaml<'_>, origin: &str) -> Option<Value> {
+    fn value(&self, name: &str, node: &MarkedYaml<'_>, origin: &str) -> Option<Value> {
         Some(match &node.data {
             YamlData::Value(Scalar::Null) => tree::value(ValueKind::Nil, origin),
             YamlData::Value(Scalar::Boolean(truth)) => tree::value(*truth, origin),
@@ -77,12 +77,12 @@ impl Reading<'_> {
             YamlData::Value(Scalar::FloatingPoint(number)) => tree::value(number.into_inner(), origin),
             YamlData::Value(Scalar::String(text)) => tree::value(text.to_string(), origin),
             YamlData::Sequence(items) => {
-                let items = items.iter().filter_map(|item| self.value(item, &self.origin(item)));
+                let items = items.iter().filter_map(|item| self.value(name, item, &self.origin(item)));
                 tree::value(items.collect::<Vec<_>>(), origin)
             }
             YamlData::Mapping(_) => tree::table(self.table(node), origin),
             _ => {
-                self.mistakes.add(origin, "a value has a tag or an alias, which is not read here; write it out");
+                self.mistakes.add(origin, format!("`{name}` has a tag or an alias, which is not read here; write it out"));
                 return None;
             }
         })

@@ -65,8 +65,10 @@ impl Folder {
 
 const MINIMAL: &str = "[consumers.orders]\nrun = [\"./handle-order\"]\n";
 
+#[cfg(feature = "daemon")]
 const MISTAKES: &str = include_str!("mistakes.toml");
 
+#[cfg(feature = "daemon")]
 #[test]
 fn every_mistake_is_told_at_once_with_its_line_and_what_was_meant() {
     let folder = Folder::new();
