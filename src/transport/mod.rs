@@ -78,7 +78,8 @@ pub(crate) trait Source {
     fn read(&mut self, raw: Self::Raw) -> Incoming;
     /// Queued, not done: only an answered call after it is a barrier.
     fn settle(&mut self, settle: Settle) -> Result<(), Error>;
-    /// This delivery is not going to be settled: it goes back with the channel, and nothing of it need be kept here till then.
+    /// This delivery is not going to be settled: it goes back at the end of the visit, with all unsettled
+    /// ones before it, and nothing of it need be kept here till then.
     fn leave(&mut self, tag: u64);
     /// Stops new deliveries; what was already on its way still arrives on the receiver. Calling it again does nothing.
     fn cancel(&mut self) -> Result<(), Error>;

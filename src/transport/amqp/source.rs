@@ -37,11 +37,22 @@ fn visit_on<V: ConsumeVisit>(
     let consumer = begin(channel, subscription, subscription.prefetch, deadline)?;
     let (seen, id) = (connection.seen(), channel.channel_id());
     let generation = seen.generation(id);
-    let shells = BTreeMap::new();
-    let mut source =
-        AmqpSource { connection, channel, subscription, consumer, deadline, shells, last_tag: 0, generation, ended: false };
+    let (shells, left) = (BTreeMap::new(), vec![Left { after: 0, last: None }]);
+    let mut source = AmqpSource {
+        connection,
+        channel,
+        subscription,
+        consumer,
+        deadline,
+        shells,
+        left,
+        last_tag: 0,
+        generation,
+        ended: false,
+    };
     let output = visit.visit(&mut source);
     source.end();
+    source.give_back();
     seen.forget(id, generation);
     let consumer = source.consumer;
     deadline.within(CALL_LIMIT, || drop(consumer));
@@ -76,11 +87,21 @@ struct AmqpSource<'a> {
     deadline: &'a Deadline,
     /// What amiquip wants back for a settlement: the delivery value, emptied; of unsettled messages only.
     shells: BTreeMap<u64, amiquip::Delivery>,
+    /// For each consumer that the channel had.
+    left: Vec<Left>,
     last_tag: u64,
     /// Which of the channels of its number this is.
     generation: u64,
     /// Nothing more can arrive: cancelled by either side, or the channel is closed.
     ended: bool,
+}
+
+/// What was left of a consumer's deliveries.
+struct Left {
+    /// They have tags above this one.
+    after: u64,
+    /// The last of those that were left.
+    last: Option<amiquip::Delivery>,
 }
 
 impl AmqpSource<'_> {
@@ -94,6 +115,16 @@ impl AmqpSource<'_> {
             if !matches!(message, ConsumerMessage::Delivery(_)) {
                 return;
             }
+        }
+    }
+
+    /// Hands back what was left, consumer by consumer in the order they came, as a quorum queue does not when the channel ends; and
+    /// from RabbitMQ 4.3 on it counts that as a failed delivery, this not.
+    fn give_back(&mut self) {
+        for last in self.left.drain(..).filter_map(|left| left.last) {
+            let channel = self.channel;
+            // If it fails the channel is gone, and all of it is back.
+            let _ = self.deadline.within(CALL_LIMIT, || last.nack_multiple(channel, true));
         }
     }
 }
@@ -147,12 +178,19 @@ impl Source for AmqpSource<'_> {
         });
         if let Settle::AckUpTo { tag } = settle {
             self.shells = self.shells.split_off(&tag);
+            self.left.iter_mut().for_each(|left| drop(left.last.take_if(|last| last.delivery_tag() <= tag)));
         }
         sent.map_err(|err| fault::calling(&err, "settle a message", self.deadline.has_passed()))
     }
 
     fn leave(&mut self, tag: u64) {
-        self.shells.remove(&tag);
+        let Some(shell) = self.shells.remove(&tag) else { return };
+        let of_its_consumer = self.left.iter_mut().rfind(|left| left.after < tag);
+        if let Some(left) = of_its_consumer {
+            if left.last.as_ref().is_none_or(|last| last.delivery_tag() < tag) {
+                left.last = Some(shell);
+            }
+        }
     }
 
     fn cancel(&mut self) -> Result<(), Error> {
@@ -170,6 +208,7 @@ impl Source for AmqpSource<'_> {
         let consumer = begin(self.channel, self.subscription, prefetch, self.deadline)?;
         let cancelled = std::mem::replace(&mut self.consumer, consumer);
         self.ended = false;
+        self.left.push(Left { after: self.last_tag, last: None });
         self.deadline.within(CALL_LIMIT, || drop(cancelled));
         Ok(())
     }
