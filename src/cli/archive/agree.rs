@@ -5,19 +5,25 @@ use super::which::{Found, Which};
 use crate::broker::DeliveryLimit;
 use crate::cli::failure::Done;
 use crate::cli::session::Session;
+use std::io::{self, Write};
 
 impl Found {
     /// Goes on if looking costs nothing, or if the person agrees to what it costs.
     pub fn agree(&self, session: &Session, which: &Which) -> Done {
         match (self.messages, self.cost()) {
             (0, _) | (_, None) => Ok(()),
-            (_, Some(cost)) => session.confirm(&cost, which.yes),
+            (_, Some(cost)) if self.counts_looks => session.confirm(&cost, which.yes),
+            (_, Some(_)) => Ok(writeln!(
+                io::stderr(),
+                "note: `{}` may count deliveries; this look costs none, unless it is killed or loses its connection",
+                self.name
+            )?),
         }
     }
 
     /// What a look costs, if anything.
     fn cost(&self) -> Option<String> {
-        let Found { name, messages, limit } = self;
+        let Found { name, messages, limit, .. } = self;
         match limit {
             DeliveryLimit::None => None,
             DeliveryLimit::At(limit) => Some(format!(

@@ -29,6 +29,8 @@ pub(crate) struct Found {
     pub messages: u64,
     /// How often it hands out a message that comes back.
     pub limit: DeliveryLimit,
+    /// Whether what is handed back without a fault counts as a delivery: up to RabbitMQ 4.2.
+    pub counts_looks: bool,
 }
 
 impl Which {
@@ -62,7 +64,8 @@ impl Which {
             _ => Failure::from(err),
         })?;
         let limit = connection.delivery_limit(&name)?;
-        Ok(Found { name, messages: status.messages.into(), limit })
+        let counts_looks = !connection.is_rabbitmq_from((4, 3, 0));
+        Ok(Found { name, messages: status.messages.into(), limit, counts_looks })
     }
 
     fn is_missing(&self, name: &str) -> String {

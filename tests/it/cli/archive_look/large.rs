@@ -1,14 +1,23 @@
 //! A queue larger than any memory should be: what was looked at leaves nothing behind.
 
 use super::{given_up, Place};
+use crate::support::wait::eventually;
+use bootstep::Queue;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 /// More than the first windows, so that the walk has changed them several times.
 #[test]
-fn thousands_are_listed_once_each_and_in_order() {
-    let place = Place::archive();
+fn thousands_are_listed_once_each_and_stay_in_order() {
+    check_thousands(Queue::new("orders.archive"));
+    // On RabbitMQ 3.10 those with a delivery limit put back what was looked at in another order.
+    check_thousands(Queue::new("orders.archive").quorum());
+}
+
+#[track_caller]
+fn check_thousands(queue: Queue) {
+    let place = Place::with(queue);
     place.send((0..3000).map(|number| given_up(&number.to_string(), "late")));
     let (lines, _) = listed(&place);
     assert_eq!(lines, 3000);
@@ -36,9 +45,15 @@ fn a_million_are_listed_in_the_memory_of_a_few() {
         eprintln!("{lines} messages in {:?}, {peak_kb} kB at the peak", begun.elapsed());
         assert_eq!(lines, goal);
         peaks.push(peak_kb);
-        place.stage.until("all are back", || place.stage.ready("orders.archive") as usize == goal);
+        // Until then the queue is too busy to answer, and a call that was not answered costs its connection.
+        eventually("all are back", Duration::from_secs(300), || is_back(&place, goal));
     }
     assert!(peaks[1] < peaks[0] + 20_000, "memory grows with the queue: {peaks:?} kB");
+}
+
+fn is_back(place: &Place, count: usize) -> bool {
+    let status = place.stage.broker.connect("test").and_then(|it| it.declare_queue(&Queue::existing("orders.archive")));
+    status.is_ok_and(|status| status.messages as usize == count)
 }
 
 fn message(number: usize) -> bootstep::Publication {
@@ -47,12 +62,15 @@ fn message(number: usize) -> bootstep::Publication {
 
 /// How many lines there were under the heading, and the most memory that the program had by then.
 fn listed(place: &Place) -> (usize, u64) {
-    let mut child = place.command(&["archive", "list", "orders"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = place.command(&["archive", "list", "orders", "--yes"]).stdout(Stdio::piped()).spawn().unwrap();
     let (mut lines, mut peak_kb) = (0, 0);
     for line in BufReader::new(child.stdout.take().unwrap()).lines().skip(1) {
         lines += 1;
         let number = line.unwrap().split_whitespace().next().unwrap().parse::<usize>().unwrap();
         assert_eq!(number, lines, "in the order of the queue");
+        if lines % 50000 == 0 {
+            eprintln!("{lines} {:?}", high_water_kb(child.id()));
+        }
         if lines % 1000 == 0 {
             peak_kb = peak_kb.max(high_water_kb(child.id()).unwrap_or(0));
         }
