@@ -1,8 +1,18 @@
 //! What is printed of messages.
 
 use super::{given_up, given_up_ago, Place};
+use crate::cli::{bootstep, said, snapshot};
 use bootstep::{Publication, Queue};
 use serde_json::Value as Json;
+
+#[test]
+fn its_help_teaches() {
+    for name in ["list", "show", "group"] {
+        let (out, err, code) = said(&mut bootstep(&["archive", name, "--help"]));
+        assert_eq!((err.as_str(), code), ("", 0));
+        snapshot(&format!("help-archive-{name}"), &out);
+    }
+}
 
 #[test]
 fn a_line_for_each_message_says_why_it_is_there() {
@@ -23,7 +33,7 @@ fn a_line_for_each_message_says_why_it_is_there() {
     let (_, err, _) = place.said(&["archive", "list", "orders", "--limit", "1"]);
     assert_eq!(err, "1 of 2 messages in `orders.archive`\n");
     let mut narrow = place.command(&["archive", "list", "orders", "--limit", "1"]);
-    let (out, _, _) = super::said(narrow.env("COLUMNS", "90"));
+    let (out, _, _) = said(narrow.env("COLUMNS", "90"));
     assert!(out.lines().nth(1).unwrap().ends_with("order 4711 timed out"), "{out}");
     place.until_ready(2);
 }
