@@ -76,6 +76,8 @@ pub(crate) struct Config {
     broker: Option<Broker>,
     worker: WorkerSettings,
     logging: Logging,
+    // Without the feature it is told to be a mistake, and never served.
+    #[cfg_attr(not(feature = "http"), allow(dead_code))]
     health: Option<(String, u16)>,
     topology: Topology,
     consumers: Vec<Configured>,

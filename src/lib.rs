@@ -312,7 +312,6 @@ pub mod cli;
 mod clock;
 pub mod coming_from;
 #[cfg(feature = "cli")]
-#[allow(dead_code)]
 mod config;
 mod consumer;
 mod context;

@@ -12,6 +12,7 @@ use std::path::Path;
 /// Of the consumer, for programs only.
 pub(super) const PROGRAM_KEYS: [&str; 5] = ["persistent", "time_limit", "kill_after", "directory", "environment"];
 pub(super) const APPEND_KEYS: [&str; 2] = ["append", "sync"];
+#[cfg(feature = "webhook")]
 pub(super) const HTTP_KEYS: [&str; 3] = ["http", "headers", "time_limit"];
 
 /// What handles messages.

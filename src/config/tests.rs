@@ -146,6 +146,7 @@ fn every_key_is_in_the_reference() {
         &topology::DEAD_LETTER_KEYS,
         &consumers::KEYS,
         &handling::APPEND_KEYS,
+        #[cfg(feature = "webhook")]
         &handling::HTTP_KEYS,
         &retry::KEYS,
         &retry::ARCHIVE_KEYS,
