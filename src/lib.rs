@@ -302,6 +302,11 @@
 //! | [`coming_from`] | pages for those who come from another system |
 //! | `fuzzing` | in no build but the fuzzer's and the tests': what holds for any input |
 
+#[cfg(all(feature = "programs", not(unix)))]
+compile_error!(
+    "the features `programs`, `webhook`, `cli` and `daemon` need a Unix: process groups and signals end programs there"
+);
+
 extern crate self as bootstep;
 
 mod blueprint;

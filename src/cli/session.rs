@@ -118,7 +118,6 @@ impl Interrupt {
     }
 }
 
-#[cfg(unix)]
 fn note_signals(asked: &Arc<AtomicBool>) {
     use signal_hook::consts::{SIGINT, SIGTERM};
     for signal in [SIGINT, SIGTERM] {
@@ -127,16 +126,6 @@ fn note_signals(asked: &Arc<AtomicBool>) {
         let ends = signal_hook::flag::register_conditional_shutdown(signal, super::failure::INTERRUPTED, asked.clone());
         let _ = ends.and_then(|_| signal_hook::flag::register(signal, asked.clone()));
     }
-}
-
-#[cfg(not(unix))]
-fn note_signals(asked: &Arc<AtomicBool>) {
-    let asked = asked.clone();
-    let _ = ctrlc::set_handler(move || {
-        if asked.swap(true, Ordering::AcqRel) {
-            std::process::exit(super::failure::INTERRUPTED);
-        }
-    });
 }
 
 /// A progress bar, gone when dropped.

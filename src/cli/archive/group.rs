@@ -6,6 +6,7 @@ use super::safe;
 use super::walk::Go;
 use super::which::Which;
 use crate::cli::failure::Done;
+use crate::cli::note::count;
 use crate::cli::session::Session;
 use serde_json::json;
 use std::collections::HashMap;
@@ -73,7 +74,7 @@ impl Group {
         if others > 0 {
             look.note(&format!("{others} more are of other sorts: only the first {GROUPS_AT_MOST} are counted apart"))?;
         }
-        look.note(&format!("{} sorts of reasons for {counted} of {all} messages in `{name}`", sorts.len()))
+        look.note(&format!("{} of reasons for {counted} of {all} messages in `{name}`", count(sorts.len() as u64, "sort")))
     }
 }
 
