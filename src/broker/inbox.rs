@@ -9,8 +9,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A broker that has not answered a cancel by then hangs.
-const CANCEL_LIMIT: Duration = Duration::from_secs(10);
+/// A broker that has not answered a cancel by then hangs, however much it has out.
+const CANCEL_LIMIT: Duration = Duration::from_secs(60);
 
 /// A queue being consumed, one message after the other, on the thread that asked.
 pub struct Inbox<'a> {
@@ -41,6 +41,7 @@ impl Inbox<'_> {
     /// # Errors
     /// When the broker does not answer in time ([`Fault::Timeout`]), or closed the channel or the connection.
     pub fn more(&mut self, prefetch: u16) -> Result<(), Error> {
+        self.source.be_patient();
         self.source.cancel()?;
         let due = later(Instant::now(), CANCEL_LIMIT);
         loop {
@@ -113,6 +114,7 @@ trait AnySource {
     fn next(&mut self, due: Instant) -> Option<Incoming>;
     fn tell(&mut self, settle: Settle) -> Result<(), Error>;
     fn leave(&mut self, tag: u64);
+    fn be_patient(&mut self);
     fn cancel(&mut self) -> Result<(), Error>;
     fn resume(&mut self, prefetch: u16) -> Result<(), Error>;
     fn barrier(&mut self) -> Result<(), Error>;
@@ -133,6 +135,10 @@ impl<S: Source> AnySource for S {
 
     fn leave(&mut self, tag: u64) {
         Source::leave(self, tag);
+    }
+
+    fn be_patient(&mut self) {
+        Source::be_patient(self);
     }
 
     fn cancel(&mut self) -> Result<(), Error> {

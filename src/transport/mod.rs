@@ -81,6 +81,8 @@ pub(crate) trait Source {
     /// This delivery is not going to be settled: it goes back at the end of the visit, with all unsettled
     /// ones before it, and nothing of it need be kept here till then.
     fn leave(&mut self, tag: u64);
+    /// From now on the broker may take its time over cancelling and consuming: a queue that has very much out is slow.
+    fn be_patient(&mut self) {}
     /// Stops new deliveries; what was already on its way still arrives on the receiver. Calling it again does nothing.
     fn cancel(&mut self) -> Result<(), Error>;
     /// An answered call: what was settled before it has arrived, and the channel lives.

@@ -38,8 +38,11 @@ const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// How long a batch waits for its next message when it has one.
 const FILLED_WITHIN: Duration = Duration::from_millis(20);
 
-/// How often somebody who waits looks whether there is something to wait for.
+/// How often somebody who waits looks whether somebody wants it to stop.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Who waits for so long asks the queue what it has: not sooner, because a busy one is slow to answer that as well.
+const SILENT_FOR: Duration = Duration::from_secs(3);
 
 /// A queue that has messages and gives none for so long gives them to somebody else.
 const GIVES_WITHIN: Duration = Duration::from_secs(30);
@@ -267,6 +270,9 @@ impl<'s> Going<'_, '_, '_, 's> {
             let next = self.inbox.next(LOOK_EVERY).map_err(|err| self.ended(&err))?;
             if next.is_some() || self.walk.interrupt.is_asked() {
                 return Ok(next);
+            }
+            if begun.elapsed() < SILENT_FOR {
+                continue;
             }
             let queue = self.walk.queue;
             let ready = self.walk.connection.declare_queue(&Queue::existing(queue)).map_err(|err| self.ended(&err))?.messages;

@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 /// A broker that has not answered a cancel by then hangs, and who ends does not wait for it: what is unsettled comes again.
 const CANCEL_LIMIT: Duration = Duration::from_millis(1500);
 
+/// How long a queue may take to answer that has a large part of a million messages out: it is busy putting them on the disk.
+const PATIENT_LIMIT: Duration = Duration::from_secs(60);
+
 pub(super) fn consume<V: ConsumeVisit>(
     connection: &AmqpConnection,
     channel: Channel,
@@ -34,7 +37,7 @@ fn visit_on<V: ConsumeVisit>(
     subscription: &Subscription,
     visit: V,
 ) -> Result<V::Output, Error> {
-    let consumer = begin(channel, subscription, subscription.prefetch, deadline)?;
+    let consumer = begin(channel, subscription, subscription.prefetch, deadline, CALL_LIMIT)?;
     let (seen, id) = (connection.seen(), channel.channel_id());
     let generation = seen.generation(id);
     let (shells, left) = (BTreeMap::new(), vec![Left { after: 0, last: None }]);
@@ -47,6 +50,7 @@ fn visit_on<V: ConsumeVisit>(
         shells,
         left,
         last_tag: 0,
+        is_patient: false,
         generation,
         ended: false,
     };
@@ -65,6 +69,7 @@ fn begin<'a>(
     subscription: &Subscription,
     prefetch: u16,
     deadline: &Deadline,
+    limit: Duration,
 ) -> Result<Consumer<'a>, Error> {
     let deed = format!("consume from the queue `{}`", subscription.queue);
     let options = ConsumerOptions {
@@ -72,7 +77,7 @@ fn begin<'a>(
         arguments: convert::table_to(&subscription.arguments),
         ..ConsumerOptions::default()
     };
-    let consumed = deadline.within(CALL_LIMIT, || {
+    let consumed = deadline.within(limit, || {
         channel.qos(0, prefetch.max(1), false)?;
         channel.basic_consume(&subscription.queue, options)
     });
@@ -90,6 +95,7 @@ struct AmqpSource<'a> {
     /// For each consumer that the channel had.
     left: Vec<Left>,
     last_tag: u64,
+    is_patient: bool,
     /// Which of the channels of its number this is.
     generation: u64,
     /// Nothing more can arrive: cancelled by either side, or the channel is closed.
@@ -107,7 +113,7 @@ struct Left {
 impl AmqpSource<'_> {
     /// Cancels, and reads until amiquip has said its last word: a consumer dropped before that takes the connection with it.
     fn end(&mut self) {
-        let due = Instant::now() + CALL_LIMIT;
+        let due = Instant::now() + self.limit(CALL_LIMIT);
         if self.ended || self.cancel().is_err() {
             return;
         }
@@ -115,6 +121,15 @@ impl AmqpSource<'_> {
             if !matches!(message, ConsumerMessage::Delivery(_)) {
                 return;
             }
+        }
+    }
+
+    /// What it takes at the most, or much longer for who is patient.
+    fn limit(&self, usual: Duration) -> Duration {
+        if self.is_patient {
+            PATIENT_LIMIT
+        } else {
+            usual
         }
     }
 
@@ -194,8 +209,12 @@ impl Source for AmqpSource<'_> {
     }
 
     fn cancel(&mut self) -> Result<(), Error> {
-        let cancelled = self.deadline.within(CANCEL_LIMIT, || self.consumer.cancel());
+        let cancelled = self.deadline.within(self.limit(CANCEL_LIMIT), || self.consumer.cancel());
         cancelled.map_err(|err| fault::calling(&err, "cancel the consumer", self.deadline.has_passed()))
+    }
+
+    fn be_patient(&mut self) {
+        self.is_patient = true;
     }
 
     fn barrier(&mut self) -> Result<(), Error> {
@@ -205,7 +224,7 @@ impl Source for AmqpSource<'_> {
     }
 
     fn resume(&mut self, prefetch: u16) -> Result<(), Error> {
-        let consumer = begin(self.channel, self.subscription, prefetch, self.deadline)?;
+        let consumer = begin(self.channel, self.subscription, prefetch, self.deadline, self.limit(CALL_LIMIT))?;
         let cancelled = std::mem::replace(&mut self.consumer, consumer);
         self.ended = false;
         self.left.push(Left { after: self.last_tag, last: None });
