@@ -2,6 +2,8 @@
 
 use super::{given_up, Place};
 use bootstep::Queue;
+use std::io::Write;
+use std::process::{Command, Stdio};
 
 fn with_a_limit() -> Place {
     let queue = Queue::new("orders.archive").quorum().delivery_limit(5).max_length(1000).overflow("reject-publish");
@@ -30,6 +32,32 @@ fn a_queue_that_counts_looks_is_not_looked_at_without_a_yes() {
     place.until_ready(2);
     let second = place.prints(&["archive", "list", "orders", "--yes"]);
     assert!(second.lines().nth(1).unwrap().contains("  1/5  "), "{second}");
+}
+
+#[test]
+fn a_person_at_a_terminal_is_asked() {
+    let place = with_a_limit();
+    if place.stage.is_rabbitmq_from([4, 3, 0]) {
+        return; // there is nothing to ask
+    }
+    let (screen, code) = at_a_terminal(&place, "n\n");
+    assert!(screen.contains("delivery limit of 5") && screen.contains("Go on? [y/N]"), "{screen}");
+    assert!(code == Some(1) && screen.contains("nothing was done"), "{screen}");
+    let (screen, code) = at_a_terminal(&place, "y\n");
+    assert!(code == Some(0) && screen.contains("2 of 2 messages"), "{screen}");
+}
+
+/// What a terminal shows of `archive list` when this is typed, and how it ends.
+fn at_a_terminal(place: &Place, typed: &str) -> (String, Option<i32>) {
+    let list = place.command(&["archive", "list", "orders"]);
+    let (name, value) = ("AMQP_URL", list.get_envs().find_map(|(name, value)| value.filter(|_| name == "AMQP_URL")));
+    let line = format!("'{}' archive list orders", list.get_program().to_string_lossy());
+    let mut command = Command::new("script");
+    command.args(["--quiet", "--return", "--command", &line, "/dev/null"]).env(name, value.expect("it was set"));
+    let mut script = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("`script` of util-linux starts");
+    script.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
+    let output = script.wait_with_output().unwrap();
+    (String::from_utf8_lossy(&output.stdout).into_owned(), output.status.code())
 }
 
 /// From RabbitMQ 4.3 on, what is handed back without a fault is not counted.
