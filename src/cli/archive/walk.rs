@@ -1,7 +1,7 @@
 //! Going through a queue, oldest message first, each once: whoever walks takes some, and the rest goes back.
 //!
 //! AMQP has no way to look at a queue: a message that is looked at has been delivered, and stays out until it is settled. So a
-//! walk consumes without settling, and lets all go at the end; then the broker puts back what was not taken.
+//! walk consumes without settling, and hands all back at the end, in the order it had; docs/archive.md tells which broker keeps it.
 //!
 //! For whoever builds on it: [`Walk::run`] hands over one [`Batch`] after the other. Look at its [`letters`](Batch::letters), do
 //! what is to be done with them (publish them all, wait until all are confirmed), and then [`take`](Batch::take) those that are
