@@ -13,6 +13,15 @@ pub(crate) fn note(text: &str) {
 
 /// So many of something, as a person reads it: `1 message`, `100,000 messages`.
 pub(crate) fn count(number: u64, what: &str) -> String {
+    format!("{} {what}{}", grouped(number), if number == 1 { "" } else { "s" })
+}
+
+/// So many of the messages of a queue.
+pub(crate) fn part_of(number: u64, all: u64, queue: &str) -> String {
+    format!("{} of the {} in `{queue}`", count(number, "message"), grouped(all))
+}
+
+fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
     for (place, digit) in digits.chars().enumerate() {
@@ -21,7 +30,7 @@ pub(crate) fn count(number: u64, what: &str) -> String {
         }
         grouped.push(digit);
     }
-    format!("{grouped} {what}{}", if number == 1 { "" } else { "s" })
+    grouped
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::walk::{Go, Walk, Walked};
 use super::which::{Found, Which};
 use crate::broker::Connection;
 use crate::cli::failure::{Done, Failure};
-use crate::cli::note::{count, note};
+use crate::cli::note::{note, part_of};
 use crate::cli::session::Session;
 use serde_json::json;
 use std::io::Write;
@@ -50,14 +50,12 @@ impl Drop {
             return self.tell(meant, "would drop", &found, out);
         }
         if meant > 0 {
-            let question =
-                format!("{} of the {} in `{}` would be gone for good.", count(meant, "message"), found.messages, found.name);
+            let question = format!("{} would be gone for good.", part_of(meant, found.messages, &found.name));
             session.confirm(&question, self.which.yes)?;
         }
         let (dropped, walked) = going.walk(meant, "dropped", true)?;
         if walked.was_interrupted {
-            let what =
-                format!("interrupted; dropped {} of the {} in `{}`", count(dropped, "message"), found.messages, found.name);
+            let what = format!("interrupted; dropped {}", part_of(dropped, found.messages, &found.name));
             return Err(Failure::incomplete(what));
         }
         self.tell(dropped, "dropped", &found, out)
@@ -71,7 +69,7 @@ impl Drop {
             });
             writeln!(out, "{report}")?;
         }
-        note(&format!("{deed} {} of the {} in `{}`", count(number, "message"), found.messages, found.name));
+        note(&format!("{deed} {}", part_of(number, found.messages, &found.name)));
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use super::filter::Filter;
 use super::walk::{Batch, Go, Walk};
 use super::which::Which;
 use crate::cli::failure::{Done, Failure};
-use crate::cli::note::{count, note};
+use crate::cli::note::{count, note, part_of};
 use crate::cli::record_file::WriteTo;
 use crate::cli::records::written;
 use crate::cli::session::Session;
@@ -16,7 +16,7 @@ const BATCH: usize = 500;
 /// Writes messages into a file, one JSON record a line
 ///
 /// The messages stay where they are, unless `--drop` takes them off: each is on the disk before. `archive import` brings them
-/// back, and `replay` publishes them as they first came.
+/// back.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -79,7 +79,7 @@ impl Export {
             note(&format!("{} stayed: what they have cannot be read, and so not be written exactly", count(unread, "message")));
         }
         let taken = if self.drop { ", which are gone from it" } else { "" };
-        let what = format!("exported {} of the {} in `{}`{taken}", count(exported, "message"), found.messages, found.name);
+        let what = format!("exported {}{taken}", part_of(exported, found.messages, &found.name));
         match ended {
             Err(Failure { what: why, .. }) if why.is_empty() => Ok(()),
             Err(Failure { code, what: why }) => Err(Failure { code, what: format!("{why}; {what}") }),

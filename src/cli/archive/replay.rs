@@ -6,7 +6,7 @@ use super::walk::{Batch, Go, Walk, Walked};
 use super::which::{Found, Which};
 use crate::broker::{Connection, Receipt};
 use crate::cli::failure::{Done, Failure};
-use crate::cli::note::{count, note};
+use crate::cli::note::{count, note, part_of};
 use crate::cli::outflow::{Outflow, Sent, BATCH};
 use crate::cli::pace::{Pace, Rate};
 use crate::cli::session::{Progress, Session};
@@ -125,7 +125,7 @@ impl Replay {
             note(&format!("{} stayed: {why}", count(*number, "message")));
         }
         let deed = if self.dry_run { "would replay" } else { "replayed" };
-        let what = format!("{deed} {} of the {} in `{}`", count(tally.replayed, "message"), found.messages, found.name);
+        let what = format!("{deed} {}", part_of(tally.replayed, found.messages, &found.name));
         let on = "what is left is there still; the same command goes on with it";
         match ended {
             Err(Failure { code, what: why }) => Err(Failure { code, what: format!("{why}; {what}; {on}") }),

@@ -2,6 +2,7 @@
 
 use super::publish::on;
 use super::said;
+use crate::support::node::shared_node;
 use crate::support::process::Process;
 use crate::support::stage::{Stage, SOON};
 use bootstep::{headers, Binding, Consumer, Message, Outcome, Properties, Publication, Queue, Table, Value};
@@ -208,6 +209,26 @@ fn an_interrupt_finishes_the_batch_in_hand() {
     assert_eq!(replaying.end(), Some(1));
     replaying.tells(1, "error: interrupted; replayed ");
     scene.stage.until("each is in one place", || scene.stage.ready("orders") + scene.stage.ready("orders.archive") == 100);
+}
+
+#[test]
+fn a_lost_connection_ends_it_with_3_and_the_next_goes_on() {
+    let scene = Scene::with(&["orders.archive", "orders"]);
+    scene.archived((0..60).map(|id| id.to_string()));
+    let mut replaying = Process::start(&mut on(&scene.url, &["archive", "replay", "orders", "--rate", "20/s"]));
+    scene.stage.until("some are back", || scene.stage.ready("orders") > 3);
+    shared_node().ctl(&["close_all_connections", "--vhost", scene.stage.vhost_name(), "the test wants it"]);
+    assert_eq!(replaying.end(), Some(3));
+    replaying.tells(1, "what is left is there still; the same command goes on with it");
+    let scene = Scene { stage: scene.stage.reconnected(), ..scene };
+    scene.stage.until("the archive is empty", || {
+        scene.check(&["replay", "orders"], 0, &[]);
+        scene.stage.ready("orders.archive") == 0 && scene.stage.ready("orders") >= 60
+    });
+    let came = scene.stage.ready("orders") as usize;
+    let unique: BTreeSet<String> = bodies(&scene.stage.take("orders", came)).into_iter().collect();
+    // At this rate a batch has two.
+    assert!(unique.len() == 60 && came <= 62, "{} of {came}", unique.len());
 }
 
 /// Two that have everything, one moved by a worker and one by the broker.
