@@ -2,6 +2,7 @@
 
 mod archive_look;
 mod archive_move;
+mod archive_odd;
 mod check;
 mod config;
 mod help;

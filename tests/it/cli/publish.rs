@@ -1,6 +1,6 @@
 //! `publish`: what was typed or stood in a file arrives, and what does not is told with its line.
 
-use super::{bootstep, said};
+use super::{bootstep, said, snapshot};
 use crate::support::node::{Node, Setup};
 use crate::support::process::Process;
 use crate::support::stage::{Stage, SOON};
@@ -210,4 +210,15 @@ fn an_alarm_is_told_and_waited_for() {
     let ready = || connection.declare_queue(&Queue::existing("orders")).unwrap().messages;
     // The other one's was on its way.
     eventually("what was published is there", SOON, || ready() >= 1);
+}
+
+#[test]
+fn the_help_of_what_moves_messages_teaches_how_it_is_used() {
+    let commands = ["publish", "record", "replay", "archive replay", "archive export", "archive import", "archive drop"];
+    for command in commands {
+        let words: Vec<&str> = command.split(' ').chain(["--help"]).collect();
+        let (out, err, code) = said(&mut bootstep(&words));
+        assert_eq!((err.as_str(), code), ("", 0));
+        snapshot(&format!("help-{}", command.replace(' ', "-")), &out);
+    }
 }

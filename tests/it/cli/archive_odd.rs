@@ -1,0 +1,80 @@
+//! `archive replay`, `export`, `drop` and `record --take` where messages cannot be read, and where a queue counts each look.
+
+use super::publish::on;
+use super::said;
+use crate::support::raw::{short, RawProperties, RawPublisher};
+use crate::support::stage::Stage;
+use bootstep::{Message, Publication, Queue};
+use std::fs;
+
+const CONTENT_TYPE: u16 = 1 << 15;
+
+#[track_caller]
+fn check(url: &str, arguments: &[&str], expected_code: i32, expected: &[&str]) {
+    let (out, err, code) = said(&mut on(url, arguments));
+    assert_eq!(code, expected_code, "{arguments:?}: {out}{err}");
+    assert!(expected.iter().all(|words| err.contains(words)), "{arguments:?}: {err}");
+}
+
+fn bodies(messages: &[Message]) -> Vec<&[u8]> {
+    messages.iter().map(Message::body).collect()
+}
+
+#[test]
+fn what_cannot_be_read_stays_where_it_is() {
+    let (stage, url) = Stage::rabbitmq_with_url();
+    stage.connection.declare_queue(&Queue::new("letters").bind("amq.fanout", "")).unwrap();
+    stage.connection.declare_queue(&Queue::new("other")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let [exported, recorded] = ["exported", "recorded"].map(|name| folder.path().join(name).to_str().unwrap().to_owned());
+    let publish_three = || {
+        let mut raw = RawPublisher::connect(&url);
+        let broken = RawProperties { flags: CONTENT_TYPE, list: &short(b"text/\xff") };
+        let plain = RawProperties { flags: 0, list: &[] };
+        for (properties, body) in [(&plain, b"1"), (&broken, b"2"), (&plain, b"3")] {
+            raw.publish(b"amq.fanout", b"", properties, body).unwrap();
+        }
+        stage.until("the three are there", || stage.ready("letters") == 3);
+    };
+    let left = |expected: &str| {
+        stage.until("it is back", || stage.ready("letters") == 1);
+        assert_eq!(bodies(&stage.take("letters", 1)), [b"2"], "after {expected}");
+    };
+    publish_three();
+    let replay = ["archive", "replay", "--exactly", "letters", "--to", "other"];
+    check(&url, &replay, 1, &["1 message stayed: what it has cannot be read", "replayed 2 messages of the 3"]);
+    assert_eq!(bodies(&stage.take("other", 2)), [b"1", b"3"]);
+    left("replay");
+
+    publish_three();
+    let export = ["archive", "export", "--exactly", "letters", "--drop", "--to", &exported];
+    check(&url, &export, 1, &["1 message stayed: what they have cannot be read", "exported 2 messages of the 3"]);
+    assert_eq!(fs::read_to_string(&exported).unwrap().lines().count(), 2);
+    left("export");
+
+    publish_three();
+    let record = ["record", "--queue", "letters", "--take", "--for", "1s", "--to", &recorded];
+    check(&url, &record, 0, &["a message is left where it is", "recorded 2 messages"]);
+    assert_eq!(fs::read_to_string(&recorded).unwrap().lines().count(), 2);
+    left("record");
+}
+
+#[test]
+fn a_queue_that_counts_looks_is_not_gone_through_without_a_yes() {
+    let (stage, url) = Stage::rabbitmq_with_url();
+    let archive = Queue::new("orders.archive").quorum().delivery_limit(5);
+    stage.connection.declare_queue(&archive).unwrap();
+    stage.connection.declare_queue(&Queue::new("orders")).unwrap();
+    let odd = Publication::new("", "orders.archive", "odd");
+    let letters: Vec<_> = (0..10).map(|id| Publication::new("", "orders.archive", id.to_string())).collect();
+    stage.send(&letters).unwrap();
+    stage.send(&[odd.with(bootstep::Properties::default().header("odd", true))]).unwrap();
+    let replay = ["archive", "replay", "orders", "--to", "orders", "--header", "odd=true"];
+    if !stage.is_rabbitmq_from([4, 3, 0]) {
+        check(&url, &replay, 2, &["delivery limit of 5", "--yes"]);
+    }
+    check(&url, &[&replay[..], &["--yes"]].concat(), 0, &["replayed 1 message of the 11"]);
+    assert_eq!(bodies(&stage.take("orders", 1)), [b"odd"]);
+    stage.until("the others are back", || stage.ready("orders.archive") == 10);
+    check(&url, &["archive", "drop", "orders", "--yes"], 0, &["dropped 10 messages of the 10"]);
+}
