@@ -45,6 +45,11 @@ impl Pace {
         self.rate.map_or(most, |Rate(per_second)| ((per_second / 10.0) as usize).clamp(1, most))
     }
 
+    /// How many go in a minute, if that is known: who has more in hand has them for longer.
+    pub fn minute(&self) -> u64 {
+        self.rate.map_or(u64::MAX, |Rate(per_second)| (per_second * 60.0).ceil() as u64)
+    }
+
     /// Waits until the next ones may go; `false` if somebody wants to stop before that.
     pub fn wait(&mut self, next: usize, interrupt: &Interrupt) -> bool {
         if let Some(Rate(per_second)) = self.rate {
@@ -94,5 +99,13 @@ mod tests {
         check("1/m", 1);
         check("500/s", 50);
         check("1000000/s", 200);
+    }
+
+    #[test]
+    fn a_minute_has_sixty_seconds_at_any_rate() {
+        let check = |rate, expected| assert_eq!(Pace::of(rate).minute(), expected);
+        check(Rate::parse("1/h").ok(), 1);
+        check(Rate::parse("5/s").ok(), 300);
+        check(None, u64::MAX);
     }
 }

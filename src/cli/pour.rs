@@ -28,6 +28,10 @@ pub(crate) trait Spring {
     fn next(&mut self, within: Duration) -> Result<Next<Piece>, Failure>;
     /// What [`Piece::at`] counts: `line` or `message`.
     fn unit(&self) -> &'static str;
+    /// How many lines were no messages, and were passed because that was wanted.
+    fn left_out(&self) -> u64 {
+        0
+    }
 }
 
 /// How the stream is poured.
@@ -68,8 +72,12 @@ pub(crate) fn pour(session: &Session, outflow: &mut Outflow, spring: &mut dyn Sp
         }
     }
     progress.finish();
-    let unit = pouring.spring.unit();
-    tally.end(pouring.failure, unit, deed)
+    let (unit, left_out) = (pouring.spring.unit(), pouring.spring.left_out());
+    tally.end(pouring.failure, unit, deed)?;
+    match left_out {
+        0 => Ok(()),
+        lines => Err(Failure::incomplete(format!("{} left out", count(lines, "broken line")))),
+    }
 }
 
 struct Pouring<'a> {

@@ -61,6 +61,9 @@ pub(crate) struct Publish {
     /// Leaves out what was published before: so many lines or messages from the beginning
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     skip: u64,
+    /// Goes on behind lines that are no records
+    #[arg(long, requires = "json_lines")]
+    skip_broken: bool,
 }
 
 /// What every message has beside its body.
@@ -126,7 +129,7 @@ impl Publish {
             return Ok((Box::new(OfLines { lines: Lines::open(path)?, to, skip: self.skip }), None));
         }
         if let Some(path) = &self.json_lines {
-            return Ok((Box::new(OfRecords { records: records::Records::open(path, self.skip, false)?, to }), None));
+            return Ok((Box::new(OfRecords { records: records::Records::open(path, self.skip, self.skip_broken)?, to }), None));
         }
         let bodies = match &self.body_file {
             Some(path) => vec![whole(path)?],
@@ -234,5 +237,9 @@ impl Spring for OfRecords<'_> {
 
     fn unit(&self) -> &'static str {
         "line"
+    }
+
+    fn left_out(&self) -> u64 {
+        self.records.broken()
     }
 }

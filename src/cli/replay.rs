@@ -78,7 +78,7 @@ impl Replay {
             let dropped = count(spring.users_dropped, "message");
             note(&format!("{dropped} went without the user id: the broker takes only that of the connection"));
         }
-        spring.records.end(done)
+        done
     }
 
     fn address(&self, mut publication: Publication) -> Publication {
@@ -111,16 +111,6 @@ pub(crate) fn set_user_aside(publication: &mut Publication, ours: Option<&str>) 
     if let Some(user) = publication.properties.user_id.take_if(|user| Some(user.as_str()) != ours) {
         let table = publication.properties.headers.get_or_insert_default();
         table.entry(headers::USER_ID.into()).or_insert(Value::Text(user));
-    }
-}
-
-impl Records {
-    /// The end of a command that read them: lines that were left out are not done.
-    pub fn end(&self, done: Done) -> Done {
-        match (done, self.broken()) {
-            (Ok(()), 1..) => Err(Failure::incomplete(format!("{} left out", count(self.broken(), "broken line")))),
-            (done, _) => done,
-        }
     }
 }
 
@@ -178,5 +168,9 @@ impl Spring for Again<'_> {
 
     fn unit(&self) -> &'static str {
         "line"
+    }
+
+    fn left_out(&self) -> u64 {
+        self.records.broken()
     }
 }

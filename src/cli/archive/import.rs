@@ -50,8 +50,7 @@ impl Import {
         }
         let plan = Plan { rate: self.rate, limit: self.limit.unwrap_or(u64::MAX), total: self.limit, skipped: self.skip };
         let mut spring = Exported { records, to: self.to, user: outflow.user() };
-        let done = pour(session, &mut outflow, &mut spring, &plan, "imported");
-        spring.records.end(done)
+        pour(session, &mut outflow, &mut spring, &plan, "imported")
     }
 }
 
@@ -80,5 +79,9 @@ impl Spring for Exported {
 
     fn unit(&self) -> &'static str {
         "line"
+    }
+
+    fn left_out(&self) -> u64 {
+        self.records.broken()
     }
 }

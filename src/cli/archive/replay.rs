@@ -83,8 +83,8 @@ impl Replay {
             left: most,
             tally: Tally::default(),
         };
-        let batch = sending.pace.batch(BATCH);
-        let ended = Walk::new(session, &connection, &found).batch(batch).run(&mut |batch| sending.batch(batch));
+        let walk = Walk::new(session, &connection, &found).batch(sending.pace.batch(BATCH)).window(sending.pace.minute());
+        let ended = walk.run(&mut |batch| sending.batch(batch));
         sending.progress.finish();
         self.tell(sending.tally, ended, &found, &connection, out)
     }

@@ -54,6 +54,7 @@ pub(crate) struct Walk<'a> {
     queue: &'a str,
     at_most: u64,
     batch: usize,
+    window: u64,
 }
 
 /// Whether a walk goes on after a batch.
@@ -77,7 +78,7 @@ impl<'a> Walk<'a> {
     /// Through all that the queue held when it was found.
     pub fn new(session: &'a Session, connection: &'a Connection, found: &'a Found) -> Self {
         let (queue, at_most) = (found.name.as_str(), found.messages);
-        Walk { connection, interrupt: session.interrupt(), queue, at_most, batch: 500 }
+        Walk { connection, interrupt: session.interrupt(), queue, at_most, batch: 500, window: WINDOW_AT_MOST }
     }
 
     /// No further than so many messages.
@@ -92,6 +93,13 @@ impl<'a> Walk<'a> {
         self
     }
 
+    /// No more than so many in hand that nobody has passed (20,000 by default): for a visitor that takes its time, because the
+    /// broker takes a message back that is unsettled for too long (<https://www.rabbitmq.com/docs/consumers#acknowledgement-timeout>).
+    pub fn window(mut self, messages: u64) -> Self {
+        self.window = messages.clamp(1, WINDOW_AT_MOST);
+        self
+    }
+
     /// Goes until the end, until the visitor has enough or fails, or until somebody wants it to stop.
     ///
     /// # Errors
@@ -100,10 +108,10 @@ impl<'a> Walk<'a> {
         if self.at_most == 0 {
             return Ok(Walked::default());
         }
-        let window = FIRST_WINDOW.min(self.at_most);
+        let window = FIRST_WINDOW.min(self.window).min(self.at_most);
         let options = Subscribe::new().prefetch(prefetch(window));
         let walked = self.connection.consume_with(self.queue, &options, |inbox| {
-            Going { walk: &self, inbox, window: Window::of(window), walked: Walked::default() }.go(visit)
+            Going { walk: &self, inbox, window: Window::of(window, self.window), walked: Walked::default() }.go(visit)
         });
         walked.map_err(|err| self.ended(0, &err))?
     }
@@ -160,6 +168,7 @@ impl Batch<'_, '_> {
 
 /// How many may be unsettled, and how many are.
 struct Window {
+    most: u64,
     size: u64,
     left: u64,
     arrived: u64,
@@ -167,14 +176,14 @@ struct Window {
 }
 
 impl Window {
-    fn of(size: u64) -> Self {
-        Window { size, left: 0, arrived: 0, bytes: 0 }
+    fn of(size: u64, most: u64) -> Self {
+        Window { most, size, left: 0, arrived: 0, bytes: 0 }
     }
 
     /// What would be a good size now.
     fn next(&self, remaining: u64) -> u64 {
         let each = self.bytes / self.arrived.max(1) + AROUND_BODY;
-        (WINDOW_BYTES / each).min(self.size * GROWTH).clamp(1, WINDOW_AT_MOST).min(remaining)
+        (WINDOW_BYTES / each).min(self.size * GROWTH).clamp(1, self.most).min(remaining)
     }
 
     /// Whether it is full, or is used up and much smaller than it could be.
@@ -201,7 +210,7 @@ impl<'s> Going<'_, '_, '_, 's> {
             if self.window.wants_change(self.remaining()) {
                 let size = self.window.next(self.remaining());
                 self.inbox.more(prefetch(size)).map_err(|err| self.ended(&err))?;
-                self.window = Window::of(size);
+                self.window = Window::of(size, self.walk.window);
             }
             let letters = self.gather()?;
             if letters.is_empty() {

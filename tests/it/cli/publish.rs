@@ -146,6 +146,8 @@ fn what_cannot_be_meant_is_told_with_what_to_do() {
         2,
         &["line 2 of", "`body` is not a text", "published 1 message", "--skip 1"],
     );
+    let passed = ["line 2 of", "is left out", "published 1 message", "error: 1 broken line left out"];
+    check(&["--queue", "orders", "--json-lines", broken, "--skip-broken"], 1, &passed);
     check(&["--queue", "nobody", "lost"], 3, &["`nobody`", "declare the queue"]);
     check(&["--exchange", "nobody", "lost"], 3, &["`nobody`", "no exchange", "declare the exchange"]);
     let long = "x".repeat(256);
