@@ -6,6 +6,7 @@
 //! children, change the size. Each contender runs in a process of its own, in turns.
 
 use bootstep::handlers::Program;
+use bootstep::steps::SpawnPool;
 use bootstep::{BoxError, Handler};
 use bootstep::{Broker, Clock, Consumer, MemoryBroker, Message, Outcome, Properties, Publication, Queue, Worker};
 use std::io::{BufRead, BufReader, Write};
@@ -159,7 +160,7 @@ fn drain(program: Program) -> Duration {
     let (all, done) = sync_channel(1);
     let mut worker = Worker::new(broker);
     let counting = Counting { program, count: AtomicUsize::new(0), wanted: messages(), all };
-    worker.steps.add(Consumer::handled_by(QUEUE, counting).prefetch(PREFETCH).concurrency(threads()));
+    worker.steps.replace(SpawnPool::of(threads())).add(Consumer::handled_by(QUEUE, counting).prefetch(PREFETCH));
     let began = Instant::now();
     let running = worker.start().expect("the worker boots");
     done.recv_timeout(Duration::from_secs(300)).expect("all messages are handled");

@@ -10,11 +10,16 @@ use crate::delivered::Message;
 use crate::error::BoxError;
 use crate::outcome::Outcome;
 use std::process::Stdio;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 /// A longer reply is none: something writes and writes.
 const LONGEST_REPLY_BYTES: usize = 16 * 1024 * 1024;
+
+/// A reply ends a pause whenever it comes; only a child that ends while another program holds its pipes open is found by looking. A
+/// timer that is due before the system's own tick has to be set in the hardware, twice for each message.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a child that has closed its output has to end, before it is ended.
 const ENDS_WITHIN: Duration = Duration::from_secs(1);
@@ -22,10 +27,11 @@ const ENDS_WITHIN: Duration = Duration::from_secs(1);
 /// How long idle children may delay the end of a worker that was not told how long.
 const LONGEST_DROP: Duration = Duration::from_secs(1);
 
-/// The children of one program that are at no message. The last one to have worked is the first to work again.
+/// The children of one program that are at no message, and the threads that they worked for last: the two stay together if they can,
+/// because they take turns on one processor then, and waking another one takes longer than a quick message does.
 #[derive(Default)]
 pub(super) struct Children {
-    idle: Mutex<Vec<Child>>,
+    idle: Mutex<Vec<(ThreadId, Child)>>,
 }
 
 struct Child {
@@ -56,7 +62,7 @@ impl Children {
         }
         match asked {
             Ok(reply) => {
-                self.idle().push(child);
+                self.idle().push((thread::current().id(), child));
                 reply.publications.into_iter().for_each(|publication| message.send(publication));
                 Ok(reply.outcome)
             }
@@ -67,7 +73,8 @@ impl Children {
 
     /// Ends those that are idle.
     pub fn end(&self, within: Duration) {
-        let (began, mut left) = (Instant::now(), std::mem::take(&mut *self.idle()));
+        let began = Instant::now();
+        let mut left: Vec<Child> = std::mem::take(&mut *self.idle()).into_iter().map(|(_, child)| child).collect();
         left.iter_mut().for_each(|child| child.process.close_input());
         wait_for(&mut left, began, within / 2);
         left.iter_mut().for_each(|child| child.process.ask_to_end());
@@ -78,15 +85,20 @@ impl Children {
     /// One that is alive and has said nothing since its last reply.
     fn take_ready(&self, settings: &Settings) -> Option<Child> {
         loop {
-            let child = self.idle().pop()?;
-            match child.ready() {
+            match self.take()?.ready() {
                 Ok(child) => return Some(child),
                 Err(why) => log::warn!("`{}` {why}; another one is started", settings.name()),
             }
         }
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Child>> {
+    fn take(&self) -> Option<Child> {
+        let (own, mut idle) = (thread::current().id(), self.idle());
+        let place = idle.iter().position(|(thread, _)| *thread == own).or(idle.len().checked_sub(1))?;
+        Some(idle.swap_remove(place).1)
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<(ThreadId, Child)>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -103,7 +115,7 @@ fn wait_for(children: &mut Vec<Child>, began: Instant, within: Duration) {
         if began.elapsed() >= within {
             return;
         }
-        std::thread::park_timeout(pause_after(began).min(within - began.elapsed().min(within)));
+        thread::park_timeout(pause_after(began).min(within - began.elapsed().min(within)));
     }
 }
 
@@ -166,7 +178,7 @@ impl Child {
             if left.is_zero() {
                 return Err(over_limit(settings, &mut self.process));
             }
-            let turned = self.process.turn(rest, pause_after(began).min(left));
+            let turned = self.process.turn(rest, pause_after(began).max(SHORTEST_PAUSE).min(left));
             let was_ready = turned.map_err(|err| format!("`{}` cannot be waited for: {err}", name()))?;
             let may_reply = self.process.gives_output() && (was_ready || matches!(self.process.try_wait(), Ok(None)));
             // Once more: it may have replied between the two looks, and ended.
