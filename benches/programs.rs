@@ -19,7 +19,8 @@ use support::{body, compare, messages, url, Contender};
 mod support;
 
 const QUEUE: &str = "bootstep.bench.programs";
-const PREFETCH: u16 = 100;
+/// Enough for two threads at some ten microseconds a message, while acks go together and up to two milliseconds late.
+const PREFETCH: u16 = 500;
 
 /// The argument that makes this program the persistent child.
 const CHILD: &str = "reply-to-each-line";
