@@ -45,7 +45,8 @@ fn in_a_process_that_is_flooded() {
     let endless = script("head -c 100000000 /dev/zero | tr '\\0' x >&2; exit 1");
     assert_eq!(handled(&endless, &message("x")), Err("x".repeat(1_900)));
     let more = peak_bytes() - before;
-    assert!(more < 8_000_000, "{more} bytes more");
+    // Pages of this program that are read meanwhile count as well; the floods are a hundred megabytes each.
+    assert!(more < 30_000_000, "{more} bytes more");
 }
 
 #[test]
