@@ -1,7 +1,9 @@
 //! Messages through programs, side by side with the least that could do the same: a persistent child that is written a line and
 //! replies with one (the handler alone, and a worker), and a program that is started for each message.
 //!
-//! `cargo bench --features programs --bench programs`; with `AMQP_URL` the workers drain RabbitMQ, without it the memory broker.
+//! `cargo bench --features programs --bench programs`; with `AMQP_URL` the workers drain RabbitMQ, without it the memory broker. A pipe
+//! takes far more than RabbitMQ delivers, so only the memory broker shows what the handler costs; and its threads need processors that
+//! are free: a bare pair of processes shares one, whatever else runs.
 //! `BENCH_ROUNDS` (5), `BENCH_MESSAGES` (100000; a fiftieth of it is forked) and `BENCH_THREADS` (2), which is also the number of
 //! children, change the size. Each contender runs in a process of its own, in turns.
 
