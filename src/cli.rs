@@ -83,13 +83,21 @@ Exit codes, of every subcommand:
 #[derive(Args, Clone)]
 struct Settings {
     /// The configuration file: TOML, or YAML or JSON by its ending
-    #[arg(short, long, value_name = "FILE", env = "BOOTSTEP_CONFIG", hide_env_values = true, global = true)]
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        env = "BOOTSTEP_CONFIG",
+        hide_env_values = true,
+        global = true,
+        help_heading = "Settings"
+    )]
     config: Option<PathBuf>,
     /// The broker, such as amqp://user:password@host/virtual-host; better in AMQP_URL, where `ps` does not show it
-    #[arg(long, value_name = "URL", global = true)]
+    #[arg(long, value_name = "URL", global = true, help_heading = "Settings")]
     url: Option<String>,
     /// Sets one key of the configuration, such as consumers.orders.prefetch=50; may be given again
-    #[arg(long, value_name = "KEY=VALUE", global = true)]
+    #[arg(long, value_name = "KEY=VALUE", global = true, help_heading = "Settings")]
     set: Vec<String>,
 }
 
