@@ -60,8 +60,6 @@ use std::process::ExitCode;
     after_help = EXIT_CODES,
     arg_required_else_help = true,
     infer_subcommands = true,
-    // One line less for everybody who reads `--help`: it is an option as well.
-    disable_help_subcommand = true,
 )]
 struct CommandLine {
     #[command(flatten)]
@@ -77,6 +75,7 @@ Exit codes, of every subcommand:
   2  a setting is wrong: the command line, the configuration, a name
   3  the broker cannot be reached or refuses, or a step did not start
   4  a handler ran for longer than it may, and the worker left
+
 `run` ends with any other code that a handler halts with.";
 
 /// Where the settings come from: a flag wins over the environment, and that over the file.

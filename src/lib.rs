@@ -323,7 +323,6 @@ mod context;
 mod decode;
 mod delivered;
 #[cfg(feature = "programs")]
-#[cfg_attr(not(feature = "cli"), allow(dead_code))]
 mod duration;
 mod error;
 #[cfg(any(test, fuzzing))]

@@ -28,7 +28,7 @@ use std::io::Write;
 /// A message whose retries are used up is kept in the archive of its queue, `QUEUE.archive`, and one that was rejected in its dead
 /// letters, `QUEUE.dead`, with headers that say why. These commands work on either, and on any other queue with `--exactly`.
 #[derive(clap::Args)]
-#[command(arg_required_else_help = true, disable_help_subcommand = true, after_help = EXAMPLES)]
+#[command(arg_required_else_help = true, after_help = EXAMPLES)]
 pub(crate) struct Archive {
     #[command(subcommand)]
     command: Command,
@@ -37,10 +37,10 @@ pub(crate) struct Archive {
 const EXAMPLES: &str = "\
 Examples:
   bootstep archive list orders                         what is in orders.archive, oldest first
-  bootstep archive list orders --dead --older-than 7d  what is in orders.dead for longer than a week
+  bootstep archive list orders --dead --older-than 7d  in orders.dead for longer than a week
   bootstep archive group orders                        how many there are for each reason
   bootstep archive show orders --number 3              everything of the third message
-  bootstep archive replay orders --reason timeout      back to work with those that failed by it
+  bootstep archive replay orders --reason timeout      back to work, those that failed by it
   bootstep archive export orders --drop --to x.jsonl   into a file, and off the queue";
 
 #[derive(clap::Subcommand)]

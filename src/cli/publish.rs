@@ -21,8 +21,8 @@ use std::time::Duration;
     after_help = "\
 Examples:
   bootstep publish --queue orders '{\"id\": 1}' '{\"id\": 2}'
-  bootstep publish --exchange shop --routing-key order.paid --content-type application/json --body-file order.json
-  bootstep publish --queue orders --header source=shop --header urgent:=true --property message_id=o-7 'two cups'
+  bootstep publish --exchange shop --routing-key order.paid --body-file order.json
+  bootstep publish --queue orders --header urgent:=true --property message_id=o-7 'two cups'
   bootstep publish --queue orders --lines orders.txt --rate 500/s
   zcat old.jsonl.gz | bootstep publish --queue orders --json-lines -",
     group(clap::ArgGroup::new("whereto").required(true).args(["queue", "exchange"])),

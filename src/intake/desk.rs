@@ -137,7 +137,7 @@ impl<'a> Desk<'a> {
         let left = self.ledger.unsettled();
         if left > 0 {
             self.thread.clean.store(false, Ordering::Release);
-            log::warn!("`{}`: {left} messages were not settled and will be delivered again", self.queue);
+            log::warn!("`{}`: {left} of its messages are not settled and will be delivered again", self.queue);
         }
         Ended::Told
     }

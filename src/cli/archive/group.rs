@@ -32,8 +32,9 @@ pub(crate) struct Group {
 }
 
 const EXAMPLES: &str = "\
-Reasons are of one sort if they differ in nothing but numbers, ids, addresses, times and quoted texts. Messages that the broker
-moved itself are grouped by its reason (rejected, expired, pushed out, over the delivery limit) and the queue they came from.
+Reasons are of one sort if they differ in nothing but numbers, ids, addresses, times and quoted
+texts. Messages that the broker moved itself are grouped by its reason (rejected, expired, pushed
+out, over the delivery limit) and the queue they came from.
 
 Examples:
   bootstep archive group orders

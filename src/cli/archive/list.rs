@@ -10,14 +10,15 @@ use crate::cli::failure::{Done, Failure};
 use crate::cli::session::Session;
 use std::io::Write;
 
-/// As wide as a line is where nobody says how wide the terminal is.
-const WIDTH: usize = 80;
-
 /// No line is so narrow that nothing of the reason is seen.
 const REASON_AT_LEAST: usize = 20;
 
-/// Where it came from has so many characters.
+/// Where it came from has so many characters, and fewer where the reason would have no room.
 const FROM: usize = 24;
+const FROM_NARROW: usize = 14;
+
+/// A terminal that is narrower has no room for both.
+const NARROW: usize = 100;
 
 /// Lists messages, oldest first, with the reason why each is there
 #[derive(clap::Args)]
@@ -71,34 +72,37 @@ impl List {
 struct Line {
     number: usize,
     limit: Option<u32>,
+    from: usize,
     width: usize,
 }
 
 impl Line {
     fn of(look: &Look<'_>) -> Self {
         let limit = if let DeliveryLimit::At(limit) = look.found.limit { Some(limit) } else { None };
-        Line { number: look.found.messages.to_string().len().max(3), limit, width: width() }
+        let width = width();
+        let from = if width < NARROW { FROM_NARROW } else { FROM };
+        Line { number: look.found.messages.to_string().len().max(3), limit, from, width }
     }
 
     fn head(&self, out: &mut dyn Write) -> Done {
         let deliveries = if self.limit.is_some() { "RETURNED  " } else { "" };
-        let number = self.number;
-        writeln!(out, "{:>number$}  {:>9}  {deliveries}TRIES  {:FROM$}  {:>9}  REASON", "NO.", "AGE", "FROM", "SIZE")?;
+        let Line { number, from, .. } = *self;
+        writeln!(out, "{:>number$}  {:>9}  {deliveries}TRIES  {:from$}  {:>9}  REASON", "NO.", "AGE", "FROM", "SIZE")?;
         Ok(())
     }
 
     fn write(&self, seen: &Seen<'_>, look: &Look<'_>, page: &mut Page<'_>) -> Result<(), Failure> {
-        let (past, number) = (&seen.past, self.number);
+        let (past, number, width) = (&seen.past, self.number, self.from);
         let deliveries = match self.limit {
             Some(limit) => format!("{:>8}  ", format!("{}/{limit}", past.deliveries.unwrap_or(0))),
             None => String::new(),
         };
         let from = match past.exchange {
-            "" => safe::cut(past.routing_key, FROM),
-            exchange => safe::cut(&format!("{exchange} {}", past.routing_key), FROM),
+            "" => safe::cut(past.routing_key, width),
+            exchange => safe::cut(&format!("{exchange} {}", past.routing_key), width),
         };
         let line = format!(
-            "{:>number$}  {:>9}  {deliveries}{:>5}  {from:FROM$}  {:>9}  ",
+            "{:>number$}  {:>9}  {deliveries}{:>5}  {from:width$}  {:>9}  ",
             seen.number,
             safe::age(look.age(seen)),
             past.attempts,
@@ -109,8 +113,8 @@ impl Line {
     }
 }
 
-/// How wide the terminal is; `COLUMNS` says so where there is none.
+/// How wide the terminal is, or `COLUMNS` says; without both, nothing has to be cut.
 fn width() -> usize {
     let told = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-    told.or_else(|| terminal_size::terminal_size().map(|(width, _)| width.0.into())).unwrap_or(WIDTH)
+    told.or_else(|| terminal_size::terminal_size().map(|(width, _)| width.0.into())).unwrap_or(usize::MAX)
 }

@@ -28,11 +28,11 @@ const TOLD: usize = 50;
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  bootstep archive replay orders                                 all of orders.archive, back to orders
+  bootstep archive replay orders                                 all that is in orders.archive
   bootstep archive replay orders --reason timeout --dry-run      what this would do
   bootstep archive replay orders --older-than 2h --rate 50/s     not all at once
   bootstep archive replay orders --dead --to orders.second-look
-  bootstep archive replay orders --via-exchange                  to all queues that are bound for it")]
+  bootstep archive replay orders --via-exchange                  to all queues bound for it")]
 pub(crate) struct Replay {
     #[command(flatten)]
     which: Which,

@@ -1,7 +1,5 @@
 //! Texts from messages as a terminal may be given them: whoever sent a message must not drive the screen of who looks at it.
 
-use std::time::Duration;
-
 /// One line: what is not to be seen as it is, is written as an escape.
 pub(super) fn line(text: &str) -> String {
     escaped(text, |_| false)
@@ -54,9 +52,18 @@ pub(super) fn size(bytes: usize) -> String {
     }
 }
 
-/// An age in seconds, as a person says it.
+/// An age in seconds, in at most nine characters.
 pub(super) fn age(seconds: Option<u64>) -> String {
-    seconds.map_or_else(|| "-".into(), |seconds| crate::duration::show(Duration::from_secs(seconds)))
+    let Some(seconds) = seconds else { return "-".into() };
+    let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
+    let two = |large: String, small: u64, unit: char| if small == 0 { large } else { format!("{large} {small}{unit}") };
+    match seconds {
+        ..60 => format!("{seconds}s"),
+        60..3_600 => format!("{minutes}m"),
+        3_600..86_400 => two(format!("{hours}h"), minutes % 60, 'm'),
+        86_400..8_640_000 => two(format!("{days}d"), hours % 24, 'h'),
+        _ => format!("{days}d"),
+    }
 }
 
 /// A time in seconds since 1970, as a date.
@@ -92,6 +99,9 @@ mod tests {
         assert_eq!([0, 999, 1234, 99_999_999].map(size), ["0 B", "999 B", "1.2 kB", "100.0 MB"]);
         assert_eq!(time(0), "1970-01-01T00:00:00Z");
         assert_eq!(time(u64::MAX), "second 18446744073709551615 since 1970");
-        assert_eq!([age(None), age(Some(7505))], ["-", "2h 5m"]);
+        assert_eq!(
+            [None, Some(59), Some(7505), Some(200_000), Some(90_000_000)].map(age),
+            ["-", "59s", "2h 5m", "2d 7h", "1041d"]
+        );
     }
 }

@@ -8,7 +8,7 @@ use crate::topology::Queue;
 /// The queue, as it is typed.
 #[derive(clap::Args)]
 pub(crate) struct Which {
-    /// The queue that was consumed: its archive, `QUEUE.archive`, is meant
+    /// The queue that was consumed: its archive, `QUEUE.archive`, is meant (any other queue: `--exactly`)
     #[arg(value_name = "QUEUE", required_unless_present = "exactly")]
     queue: Option<String>,
     /// Means its dead letters, `QUEUE.dead`, instead of its archive
@@ -69,6 +69,12 @@ impl Which {
     }
 
     fn is_missing(&self, name: &str) -> String {
+        let typed = self.queue.as_deref().unwrap_or_default();
+        if let Some(main) = typed.strip_suffix(".archive").or_else(|| typed.strip_suffix(".dead")) {
+            return format!(
+                "there is no queue `{name}`: name the queue that was consumed, `{main}`, or say `--exactly {typed}`"
+            );
+        }
         let hint = match (&self.exactly, self.dead) {
             (Some(_), _) => "look at the name and the virtual host",
             (None, false) => {
