@@ -37,7 +37,7 @@ pub(crate) struct Check {
 impl Check {
     pub fn run(self, session: &mut Session, out: &mut dyn Write) -> Done {
         let worker = session.take_worker();
-        let sources = session.sources();
+        let sources = session.sources()?;
         if sources.file.is_none() && sources.set.is_empty() && worker.is_none() {
             return Err(Failure::usage("there is nothing to check: name a configuration file with `-c`"));
         }

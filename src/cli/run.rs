@@ -2,7 +2,7 @@
 
 use super::failure::Failure;
 use super::session::Session;
-use crate::config::{Config, Logging};
+use crate::config::{Config, Logging, Sources};
 use crate::logging::{log_as, LogFormat};
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ Examples:
 
 impl Run {
     pub fn run(self, mut session: Session) -> Result<u8, Failure> {
-        let mut sources = session.sources();
+        let mut sources = session.sources()?;
         // As a setting it is looked at like one of the file.
         sources.set.extend(self.log.iter().map(|filter| format!("logging.level={filter}")));
         let config = Config::load(&sources)?;
@@ -53,7 +53,7 @@ impl Run {
             }
             None => config.worker(broker)?,
         };
-        self.begin_log(&config.logging());
+        self.begin_log(&config.logging(), &sources);
         for doubt in config.doubts() {
             log::warn!("{doubt}");
         }
@@ -65,9 +65,11 @@ impl Run {
         Ok(ended.unwrap_or_else(|err| Failure::from(err).code))
     }
 
-    /// A flag wins over the environment, and that over the file.
-    fn begin_log(&self, logging: &Logging) {
-        let filter = self.log.clone().or_else(|| std::env::var("RUST_LOG").ok()).or(logging.level.clone());
+    /// A flag wins over `RUST_LOG`, and that over the file.
+    fn begin_log(&self, logging: &Logging, sources: &Sources) {
+        let by_flag = sources.set.iter().any(|set| set.trim_start().starts_with("logging.level"));
+        let variable = std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty() && !by_flag);
+        let filter = variable.or(logging.level.clone());
         let format = if self.log_json || logging.json { LogFormat::Json } else { LogFormat::Text };
         log_as(filter.as_deref().unwrap_or("info"), format);
     }

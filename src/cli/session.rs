@@ -36,17 +36,15 @@ impl Session {
     }
 
     /// Where the settings come from.
-    pub fn sources(&self) -> Sources {
+    pub fn sources(&self) -> Result<Sources, Failure> {
         let Settings { config, url, set } = &self.settings;
-        // What is not UTF-8 is none of ours: names and values of settings are.
-        let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
-        let environment = std::env::vars_os().filter_map(text).collect();
-        Sources { file: config.clone(), environment, set: set.clone(), url: url.clone() }
+        let environment = std::env::vars_os().filter_map(|(name, value)| text_of(name, value)).collect::<Result<_, _>>()?;
+        Ok(Sources { file: config.clone(), environment, set: set.clone(), url: url.clone() })
     }
 
     /// The broker that the settings name, or else the one that the program has built in.
     pub fn broker(&self) -> Result<Broker, Failure> {
-        self.broker_of(&Config::load_without_programs(&self.sources())?)
+        self.broker_of(&Config::load_without_programs(&self.sources()?)?)
     }
 
     /// The same of settings that are read already.
@@ -99,6 +97,17 @@ impl Session {
             "y" | "yes" => Ok(()),
             _ => Err(Failure::incomplete("nothing was done")),
         }
+    }
+}
+
+/// A variable as text. What is not UTF-8 is no setting, unless its name says so.
+fn text_of(name: OsString, value: OsString) -> Option<Result<(String, String), Failure>> {
+    let name = name.into_string().ok()?;
+    let is_ours = name == "AMQP_URL" || name.starts_with("BOOTSTEP_");
+    match value.into_string() {
+        Ok(value) => Some(Ok((name, value))),
+        Err(_) if is_ours => Some(Err(Failure::usage(format!("the environment variable `{name}` is not UTF-8")))),
+        Err(_) => None,
     }
 }
 

@@ -65,6 +65,28 @@ fn a_flag_wins_over_the_environment_and_that_over_the_file() {
 }
 
 #[test]
+fn a_flag_for_the_log_wins_over_rust_log_which_counts_for_nothing_when_empty() {
+    let workplace = Workplace::new(JOBS, "exit 0");
+    let config = workplace.config();
+    let tells = |arguments: &[&str], filter: &str| {
+        let mut all = vec!["run", "-c", config.to_str().unwrap(), "--url", "amqp://127.0.0.1:1"];
+        all.extend(arguments);
+        Process::start(bootstep(&all).env("RUST_LOG", filter)).tells(1, "INFO  bootstep::worker] boot order:");
+    };
+    tells(&[], "");
+    tells(&["--log", "info"], "error");
+    tells(&["--set", "logging.level=info"], "error");
+}
+
+#[test]
+fn a_variable_that_is_not_utf_8_is_an_error_and_not_the_default() {
+    use std::os::unix::ffi::OsStrExt;
+    let broken = std::ffi::OsStr::from_bytes(b"amqp://\xff");
+    let (_, err, code) = said(bootstep(&["publish", "--queue", "jobs", "x"]).env("AMQP_URL", broken));
+    assert_eq!((err.as_str(), code), ("error: the environment variable `AMQP_URL` is not UTF-8\n", 2));
+}
+
+#[test]
 fn what_is_no_setting_ends_it_with_2_and_what_the_broker_refuses_with_3() {
     let (_stage, url) = Stage::rabbitmq_with_url();
     let workplace = Workplace::new(JOBS, "exit 0");
