@@ -142,7 +142,11 @@ impl Worker {
     pub fn run_to_end(self) -> Result<u8, Error> {
         logging::log_to_stderr();
         let started = self.start().inspect_err(|err| log::error!("{}", with_remedy(err)));
-        started.map(Running::wait)
+        started.map(|running| {
+            let code = running.wait();
+            log::info!("ended with exit code {code}");
+            code
+        })
     }
 
     /// This boots, and returns when every step runs (or somebody asked for the end before that).
