@@ -49,13 +49,16 @@ pub(crate) fn warn_of_login() {
     }
 }
 
-/// amiquip's `debug` lines hold the login with its password: they are dropped whatever `RUST_LOG` says.
+/// Whose lines below `info` hold secrets: amiquip's the login with its password, ureq's the whole URL, and among its parts may be a key.
+const TELL_SECRETS: [&str; 2] = ["amiquip", "ureq"];
+
+/// Those lines are dropped whatever `RUST_LOG` says.
 struct Capped(env_logger::Logger);
 
 impl Log for Capped {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        let login = metadata.target().starts_with("amiquip") && metadata.level() > LevelFilter::Info;
-        !login && self.0.enabled(metadata)
+        let may_tell = metadata.level() > LevelFilter::Info && TELL_SECRETS.iter().any(|it| metadata.target().starts_with(it));
+        !may_tell && self.0.enabled(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
@@ -66,5 +69,27 @@ impl Log for Capped {
 
     fn flush(&self) {
         self.0.flush();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use log::Level;
+
+    #[test]
+    fn what_tells_secrets_is_dropped_at_any_level_that_was_asked_for() {
+        let capped = Capped(env_logger::Builder::new().parse_filters("trace").build());
+        let check = |target: &str, level: Level, expected: bool| {
+            let metadata = Metadata::builder().target(target).level(level).build();
+            assert_eq!(capped.enabled(&metadata), expected, "{target} {level}");
+        };
+        for target in ["amiquip::connection", "ureq::run", "ureq_proto::client"] {
+            check(target, Level::Trace, false);
+            check(target, Level::Debug, false);
+            check(target, Level::Info, true);
+        }
+        check("bootstep::intake", Level::Trace, true);
+        check("rustls::client", Level::Debug, true);
     }
 }
