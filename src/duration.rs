@@ -5,9 +5,14 @@ use std::time::Duration;
 /// What stands in an error about a text that is no time.
 const LIKE: &str = "write a number and its unit, such as `500ms`, `30s`, `5m`, `2h` or `7d`";
 
+/// The units that a text may have. The crate behind it has more, and there `M` is a month: who writes `30M` means minutes.
+const UNITS: [&str; 5] = ["ms", "s", "m", "h", "d"];
+
 /// The time that a text names.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text.trim()).map_err(|_| format!("`{text}` is not a time; {LIKE}"))
+    let mut words = text.split(|letter: char| !letter.is_alphabetic()).filter(|word| !word.is_empty());
+    let parsed = humantime::parse_duration(text.trim()).ok().filter(|_| words.all(|word| UNITS.contains(&word)));
+    parsed.ok_or_else(|| format!("`{text}` is not a time; {LIKE}"))
 }
 
 #[cfg(test)]
@@ -20,7 +25,7 @@ mod tests {
         check("500ms", 500);
         check(" 1h 30m ", 5_400_000);
         check("7d", 7 * 86_400_000);
-        for wrong in ["", "30", "-1s", "soon", "1s1"] {
+        for wrong in ["", "30", "-1s", "soon", "1s1", "30M", "1h 30M", "1y", "5us", "3days"] {
             assert!(parse(wrong).unwrap_err().ends_with(LIKE), "{wrong}");
         }
     }
