@@ -123,6 +123,16 @@ impl HttpPost {
     }
 }
 
+impl HttpPost {
+    fn words_of(&self, err: &ureq::Error) -> String {
+        match err {
+            // There is one limit here, which the agent calls the global one.
+            ureq::Error::Timeout(_) => format!("not within {:?}", self.time_limit),
+            _ => err.to_string(),
+        }
+    }
+}
+
 impl Handler for HttpPost {
     type Body = ();
 
@@ -135,7 +145,7 @@ impl Handler for HttpPost {
         }
         match request.send(message.body()) {
             Ok(mut response) => Ok(outcome(&mut response)),
-            Err(err) => Ok(Outcome::retry(format!("no answer from `{}`: {err}", shown(&self.url)))),
+            Err(err) => Ok(Outcome::retry(format!("no answer from `{}`: {}", shown(&self.url), self.words_of(&err)))),
         }
     }
 }
