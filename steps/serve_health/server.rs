@@ -46,10 +46,12 @@ impl HealthServer {
     /// This listens, and answers each path as `answer` says, on a thread of its own.
     ///
     /// # Errors
-    /// [`Fault::Config`] when it cannot listen there; the error names address and port.
+    /// [`Fault::Step`] when another program listens there, and [`Fault::Config`] when nobody can; the error names address and port.
     pub fn start(address: &str, port: u16, answer: impl Fn(&str) -> Answer + Send + 'static) -> Result<Self, Error> {
         let failed = |err: io::Error| {
-            Error::new(Fault::Config, format!("health cannot be served at `{address}`, port {port}")).because(err)
+            // Right as a setting, and free again when the other program ends.
+            let fault = if err.kind() == ErrorKind::AddrInUse { Fault::Step } else { Fault::Config };
+            Error::new(fault, format!("health cannot be served at `{address}`, port {port}")).because(err)
         };
         let listener = std::net::TcpListener::bind((address, port)).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;

@@ -3,7 +3,7 @@
 use crate::support::stage::SOON;
 use crate::support::wait::{eventually, holds_within};
 use bootstep::steps::ServeHealth;
-use bootstep::{Broker, Consumer, KillSwitch, MemoryBroker, Message, Outcome, Publication, Running, Worker};
+use bootstep::{Broker, Consumer, Fault, KillSwitch, MemoryBroker, Message, Outcome, Publication, Running, Worker};
 use serde_json::{json, Value};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -170,7 +170,7 @@ fn a_port_that_is_taken_ends_the_boot_with_address_and_port() {
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = taken.local_addr().unwrap().port();
     let err = worker(Broker::from(&MemoryBroker::new()), port, orders()).start().unwrap_err();
-    assert_eq!(err.step(), Some("serve-health"));
+    assert_eq!((err.step(), err.fault()), (Some("serve-health"), Fault::Step), "no setting is wrong: exit code 3");
     assert!(err.to_string().contains(&format!("health cannot be served at `127.0.0.1`, port {port}: ")), "{err}");
 }
 
