@@ -107,7 +107,7 @@ impl<'a> Fields<'a> {
         let value = self.tree.get(name).filter(|_| self.has(name))?;
         match &value.kind {
             ValueKind::String(text) if self.rank(name) > Some(0) => {
-                Some(toml_text::one(text, &self.place(name), self.mistakes).unwrap_or_else(|| value.clone()))
+                Some(toml_text::one(text.trim(), &self.place(name), self.mistakes).unwrap_or_else(|| value.clone()))
             }
             _ => Some(value.clone()),
         }
@@ -137,7 +137,7 @@ impl<'a> Fields<'a> {
     /// One of these texts.
     pub fn one_of(&self, name: &str, allowed: &[&'static str]) -> Option<&'static str> {
         let text = self.text(name)?;
-        let found = allowed.iter().find(|one| **one == text);
+        let found = allowed.iter().find(|one| **one == text.trim());
         if found.is_none() {
             self.wrong(name, &format!("is `{text}`; {}", unknown(&text, allowed)));
         }

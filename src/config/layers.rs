@@ -209,8 +209,10 @@ fn flag(set: &str, mistakes: &Mistakes) -> Tree {
         return layer;
     };
     let origin = format!("{SET}{}", key.trim());
+    // Who writes `key = value` wants none of the spaces; else they are a part of it, as in a password and in the environment.
+    let text = if key.ends_with(char::is_whitespace) { text.trim() } else { text };
     match toml_text::key_parts(key.trim()) {
-        Some(path) => tree::put(&mut layer, &path, tree::value(text.trim(), &origin)),
+        Some(path) => tree::put(&mut layer, &path, tree::value(text, &origin)),
         None => {
             mistakes.add(&origin, "this is no key; write it as in `consumers.orders.prefetch`, with quotes around odd names")
         }

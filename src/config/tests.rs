@@ -124,6 +124,19 @@ fn a_url_from_a_stronger_place_is_another_broker() {
     check_broker(file, variable, Some("amqp://three"), "guest@three:5672, virtual host `/` guest 10s 10s");
 }
 
+#[test]
+fn spaces_around_a_value_of_a_flag_are_a_part_of_a_text_only() {
+    let set = ["broker.password= sp ", "broker.user = me ", "worker.threads= 8 ", "logging.format= json"].map(str::to_owned);
+    let mistakes = Mistakes::default();
+    let top = Fields::top(layers::merged(&Sources { set: set.into(), ..Sources::default() }, &mistakes), &mistakes);
+    let text = |name: &str| top.table("broker").unwrap().text(name);
+    assert_eq!((text("password").as_deref(), text("user").as_deref()), (Some(" sp "), Some("me")));
+    assert_eq!(WorkerSettings::read(&top.table("worker").unwrap()).threads, Some(8));
+    assert!(Logging::read(&top.table("logging").unwrap()).json);
+    drop(top);
+    assert_eq!(mistakes.told().0, Vec::new());
+}
+
 #[cfg(feature = "tls")]
 #[test]
 fn tls_moves_the_port() {
