@@ -46,6 +46,8 @@ pub(crate) struct Sources {
     pub set: Vec<String>,
     /// `--url`.
     pub url: Option<String>,
+    /// `--log`.
+    pub log: Option<String>,
 }
 
 /// What values are read by that are about the machine.

@@ -36,7 +36,7 @@ impl Run {
     pub fn run(self, mut session: Session) -> Result<u8, Failure> {
         let mut sources = session.sources()?;
         // As a setting it is looked at like one of the file.
-        sources.set.extend(self.log.iter().map(|filter| format!("logging.level={filter}")));
+        sources.log.clone_from(&self.log);
         let config = Config::load(&sources)?;
         let broker = session.broker_of(&config)?;
         let worker = match session.take_worker() {
@@ -67,7 +67,7 @@ impl Run {
 
     /// A flag wins over `RUST_LOG`, and that over the file.
     fn begin_log(&self, logging: &Logging, sources: &Sources) {
-        let by_flag = sources.set.iter().any(|set| set.trim_start().starts_with("logging.level"));
+        let by_flag = sources.log.is_some() || sources.set.iter().any(|set| set.trim_start().starts_with("logging.level"));
         let variable = std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty() && !by_flag);
         let filter = variable.or(logging.level.clone());
         let format = if self.log_json || logging.json { LogFormat::Json } else { LogFormat::Text };

@@ -39,7 +39,7 @@ impl Session {
     pub fn sources(&self) -> Result<Sources, Failure> {
         let Settings { config, url, set } = &self.settings;
         let environment = std::env::vars_os().filter_map(|(name, value)| text_of(name, value)).collect::<Result<_, _>>()?;
-        Ok(Sources { file: config.clone(), environment, set: set.clone(), url: url.clone() })
+        Ok(Sources { file: config.clone(), environment, set: set.clone(), url: url.clone(), log: None })
     }
 
     /// The broker that the settings name, or else the one that the program has built in.

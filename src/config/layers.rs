@@ -21,12 +21,13 @@ const VARIABLE: &str = "the environment variable `";
 const AMQP_URL: &str = "the environment variable `AMQP_URL`";
 const SET: &str = "--set ";
 const URL: &str = "--url";
+const LOG: &str = "--log";
 
 /// Which of two places wins: the higher number.
 pub(super) fn rank(origin: &str) -> u8 {
     match origin {
         AMQP_URL => 1,
-        URL => 4,
+        URL | LOG => 4,
         _ if origin.starts_with(VARIABLE) => 2,
         _ if origin.starts_with(SET) => 3,
         _ => 0,
@@ -37,17 +38,18 @@ pub(super) fn rank(origin: &str) -> u8 {
 pub(super) fn merged(sources: &Sources, mistakes: &Mistakes) -> Tree {
     let file = sources.file.as_deref().map_or_else(Tree::new, |path| known(file(path, mistakes), mistakes));
     let mut layers = vec![file];
-    let url = |url: &str, origin: &str| {
+    let one = |section: &str, key: &str, text: &str, origin: &str| {
         let mut layer = Tree::new();
-        tree::put(&mut layer, &["broker".into(), "url".into()], tree::value(url, origin));
+        tree::put(&mut layer, &[section.into(), key.into()], tree::value(text, origin));
         layer
     };
     let amqp_url = sources.environment.iter().find(|(name, text)| name == "AMQP_URL" && !text.is_empty());
-    layers.extend(amqp_url.map(|(_, text)| url(text, AMQP_URL)));
+    layers.extend(amqp_url.map(|(_, text)| one("broker", "url", text, AMQP_URL)));
     let variables = variables(&sources.environment, &layers[0], mistakes);
     layers.push(known(variables, mistakes));
     layers.extend(sources.set.iter().map(|set| known(flag(set, mistakes), mistakes)));
-    layers.extend(sources.url.iter().map(|text| url(text, URL)));
+    layers.extend(sources.url.iter().map(|text| one("broker", "url", text, URL)));
+    layers.extend(sources.log.iter().map(|text| one("logging", "level", text, LOG)));
     let sum = layers.into_iter().fold(Config::builder(), |builder, layer| builder.add_source(Layer(layer))).build();
     // A layer of plain keys has no way to fail.
     match sum.map(|sum| sum.cache.kind) {

@@ -51,7 +51,7 @@ impl Logging {
                 let hint = unknown(level, &LEVELS);
                 fields.wrong(
                     "level",
-                    &format!("has `{level}`, which is no level; {hint} A module is named as in `bootstep=debug`"),
+                    &format!("has `{level}`, which is no level (a module's is written `bootstep=debug`); {hint}"),
                 );
             }
         }

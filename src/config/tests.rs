@@ -15,7 +15,7 @@ fn sources(folder: &Path, text: &str, amqp_url: Option<&str>, url: Option<&str>)
     let file = folder.join("bootstep.toml");
     std::fs::write(&file, text).unwrap();
     let environment = amqp_url.map(|url| ("AMQP_URL".to_owned(), url.to_owned())).into_iter().collect();
-    Sources { file: Some(file), environment, set: Vec::new(), url: url.map(str::to_owned) }
+    Sources { file: Some(file), environment, url: url.map(str::to_owned), ..Sources::default() }
 }
 
 fn config(text: &str) -> (tempfile::TempDir, Config) {

@@ -102,6 +102,10 @@ fn what_is_no_setting_ends_it_with_2_and_what_the_broker_refuses_with_3() {
     assert_eq!(code, 2);
     assert!(err.contains("`prefetch`"), "{err}");
 
+    let (err, code) = run(&["--log", "bootstep=zzz"], &url);
+    assert_eq!(code, 2);
+    assert!(err.starts_with("error: --log: ") && err.ends_with("`off`, `error`, `warn`, `info`, `debug`, `trace`\n"), "{err}");
+
     let (err, code) = run(&[], &url.replace("guest:guest", "guest:wr0ng-secret"));
     assert_eq!(code, 3);
     assert!(err.contains("step `connect` did not start") && !err.contains("wr0ng-secret"), "{err}");
