@@ -3,10 +3,11 @@
 use crate::error::{Error, Fault};
 use std::cell::RefCell;
 use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::fmt;
 
 /// Something to tell, and what to look at: `bootstep.toml:7`, or the name of a variable or flag.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Remark {
     pub place: String,
     pub what: String,
@@ -43,14 +44,13 @@ impl Mistakes {
 }
 
 fn push(remarks: &RefCell<Vec<Remark>>, place: &str, what: String) {
-    let remark = Remark { place: place.to_owned(), what };
-    // What two consumers stand on is looked at for each of them.
-    if !remarks.borrow().contains(&remark) {
-        remarks.borrow_mut().push(remark);
-    }
+    remarks.borrow_mut().push(Remark { place: place.to_owned(), what });
 }
 
 fn sorted(mut remarks: Vec<Remark>) -> Vec<Remark> {
+    // What two consumers stand on is looked at for each of them, and told once.
+    let mut told = HashSet::new();
+    remarks.retain(|remark| told.insert(remark.clone()));
     remarks.sort_by(|one, other| by_place(&one.place, &other.place));
     remarks
 }
@@ -70,13 +70,20 @@ pub(super) fn by_place(one: &str, other: &str) -> Ordering {
     }
 }
 
-/// All mistakes in one error, each on a line of its own.
+/// Nobody reads more at once; a file with so many has one cause for most of them.
+const MOST_TOLD: usize = 50;
+
+/// The mistakes in one error, each on a line of its own; of very many, the first.
 pub(crate) fn error_of(mistakes: &[Remark]) -> Error {
     let what = match mistakes {
         [only] => only.to_string(),
         several => {
-            let lines: String = several.iter().map(|mistake| format!("\n  {mistake}")).collect();
-            format!("the configuration has {} mistakes:{lines}", several.len())
+            let lines: String = several.iter().take(MOST_TOLD).map(|mistake| format!("\n  {mistake}")).collect();
+            let more = match several.len().saturating_sub(MOST_TOLD) {
+                0 => String::new(),
+                more => format!("\n  and {more} more: mend these first, or see all with `check --json`"),
+            };
+            format!("the configuration has {} mistakes:{lines}{more}", several.len())
         }
     };
     Error::new(Fault::Config, what)

@@ -78,6 +78,19 @@ fn every_mistake_is_told_at_once_with_its_line_and_what_was_meant() {
     snapshot("config-mistakes", &told);
 }
 
+#[test]
+fn of_very_many_mistakes_the_first_are_told_and_how_many_there_are() {
+    let folder = Folder::new();
+    let many: String = (1..=120).map(|number| format!("[queues.q{number}]\nmax_lenght = 3\n")).collect();
+    folder.file("bootstep.toml", many);
+    let told = folder.mistakes("bootstep.toml");
+    assert!(told.starts_with("error: the configuration has 120 mistakes:\n"), "{told}");
+    assert!(told.contains("`queues.q50.") && !told.contains("`queues.q51."), "{told}");
+    assert!(told.ends_with("\n  and 70 more: mend these first, or see all with `check --json`\n"), "{told}");
+    let (out, _err, code) = folder.check_with(&["-c", "bootstep.toml", "--json"], &[]);
+    assert_eq!((out.lines().count(), code), (120, 2));
+}
+
 #[cfg(feature = "yaml")]
 #[test]
 fn yaml_and_json_are_told_their_lines_as_well() {
