@@ -2,6 +2,7 @@
 
 use log::{LevelFilter, Log, Metadata, Record};
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Log lines go to standard error from now on, at the level that `RUST_LOG` says (`info` by default), unless the program has a
 /// logger already. [`Worker::run`](crate::Worker::run) does this; a program that logs before calls it first.
@@ -21,6 +22,9 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// Whether each line that we put on standard error is a JSON object.
+static IS_JSON: AtomicBool = AtomicBool::new(false);
+
 /// The same by this filter, in the syntax of `RUST_LOG`, and in this format.
 pub(crate) fn log_as(filter: &str, format: LogFormat) {
     let mut builder = env_logger::Builder::new();
@@ -29,15 +33,34 @@ pub(crate) fn log_as(filter: &str, format: LogFormat) {
         builder.format(|line, record| {
             let (level, target, message) = (record.level().as_str(), record.target(), record.args().to_string());
             let time = line.timestamp_millis().to_string();
-            let json = serde_json::json!({ "time": time, "level": level, "target": target, "message": message });
-            writeln!(line, "{json}")
+            writeln!(line, "{}", as_json(&time, level, target, &message))
         });
     }
     let inner = builder.build();
     let level = inner.filter();
     if log::set_boxed_logger(Box::new(Capped(inner))).is_ok() {
         log::set_max_level(level);
+        IS_JSON.store(format == LogFormat::Json, Ordering::Relaxed);
     }
+}
+
+fn as_json(time: &str, level: &str, target: &str, message: &str) -> serde_json::Value {
+    serde_json::json!({ "time": time, "level": level, "target": target, "message": message })
+}
+
+/// What a program has written on its standard error goes to ours, whatever the level: as it is, or each line as a record of the
+/// program's, so that who reads JSON meets nothing else.
+#[cfg(feature = "programs")]
+pub(crate) fn pass_on(program: &str, lines: &[u8]) {
+    let mut records = Vec::new();
+    if IS_JSON.load(Ordering::Relaxed) {
+        let time = humantime::format_rfc3339_millis(std::time::SystemTime::now()).to_string();
+        for line in String::from_utf8_lossy(lines).lines() {
+            records.extend(format!("{}\n", as_json(&time, "INFO", program, line)).bytes());
+        }
+    }
+    // Nobody may be there to read it; the program has done its part.
+    let _ = std::io::stderr().lock().write_all(if records.is_empty() { lines } else { &records });
 }
 
 /// A logger that the program installed itself is not ours to cap.

@@ -46,7 +46,8 @@ impl Process {
     pub fn start(command: &mut Command) -> io::Result<Self> {
         let mut child = command.process_group(0).spawn()?;
         let (input, output, errors) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let (written, stderr, chunk) = (Vec::new(), Stderr::default(), vec![0; CHUNK_BYTES].into());
+        let stderr = Stderr::of(command.get_program().to_string_lossy().into_owned());
+        let (written, chunk) = (Vec::new(), vec![0; CHUNK_BYTES].into());
         let process = Process { child, input, output, errors, written, stderr, chunk, status: None };
         process.input.as_ref().map_or(Ok(()), never_block)?;
         process.output.as_ref().map_or(Ok(()), never_block)?;

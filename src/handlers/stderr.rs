@@ -1,6 +1,6 @@
 //! What a program writes on standard error: passed on line by line, and the end of it kept as a reason.
 
-use std::io::Write;
+use crate::logging;
 
 /// So much of the end is kept: with the words around it, what a header holds of a reason.
 const KEPT_BYTES: usize = 1_900;
@@ -9,8 +9,8 @@ const KEPT_BYTES: usize = 1_900;
 const LONGEST_LINE_BYTES: usize = 8 * 1024;
 
 /// The standard error of one program.
-#[derive(Default)]
 pub(super) struct Stderr {
+    program: String,
     /// The end of all, and a little more.
     end: Vec<u8>,
     /// Whether there was more before it.
@@ -20,6 +20,11 @@ pub(super) struct Stderr {
 }
 
 impl Stderr {
+    /// Nothing yet of this program.
+    pub fn of(program: String) -> Self {
+        Stderr { program, end: Vec::new(), is_cut: false, line: Vec::new() }
+    }
+
     /// Takes what was written, and passes on whole lines.
     pub fn take(&mut self, bytes: &[u8]) {
         self.end.extend_from_slice(bytes);
@@ -30,7 +35,9 @@ impl Stderr {
         self.line.extend_from_slice(bytes);
         let whole = self.line.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let whole = if self.line.len() - whole > LONGEST_LINE_BYTES { self.line.len() } else { whole };
-        pass_on(&self.line[..whole]);
+        if whole > 0 {
+            logging::pass_on(&self.program, &self.line[..whole]);
+        }
         self.line.drain(..whole);
     }
 
@@ -38,7 +45,7 @@ impl Stderr {
     pub fn finish(&mut self) {
         if !self.line.is_empty() {
             self.line.push(b'\n');
-            pass_on(&self.line);
+            logging::pass_on(&self.program, &self.line);
             self.line.clear();
         }
     }
@@ -68,13 +75,6 @@ pub(super) fn tail(end: &[u8], is_cut: bool) -> Option<String> {
     let whole = if is_cut { kept.find('\n').map_or(kept, |at| &kept[at + 1..]) } else { kept };
     let whole = whole.trim_start();
     (!whole.is_empty()).then(|| whole.to_owned())
-}
-
-fn pass_on(lines: &[u8]) {
-    if !lines.is_empty() {
-        // Nobody may be there to read it; the program has done its part.
-        let _ = std::io::stderr().lock().write_all(lines);
-    }
 }
 
 #[cfg(test)]

@@ -87,6 +87,20 @@ fn a_variable_that_is_not_utf_8_is_an_error_and_not_the_default() {
 }
 
 #[test]
+fn a_log_in_json_is_nothing_else_though_programs_write_what_they_like() {
+    let (stage, url) = Stage::rabbitmq_with_url();
+    let workplace = Workplace::new(JOBS, "printf 'in \"two\"\\nlines' >&2");
+    let mut worker = workplace.running(&url, &stage, &["--log-json", "--log", "warn"]);
+    stage.publish("jobs", &["one"]);
+    worker.tells(1, r#""message":"lines""#);
+    assert_eq!(worker.ends_by("TERM").0, Some(0));
+    let records = worker.log().into_iter().map(|line| serde_json::from_str::<serde_json::Value>(&line).expect("it is JSON"));
+    let theirs: Vec<_> = records.filter(|record| record["target"].as_str().unwrap().ends_with("/handle")).collect();
+    assert_eq!((theirs.len(), &theirs[0]["message"], &theirs[0]["level"]), (2, &"in \"two\"".into(), &"INFO".into()));
+    assert!(theirs[0]["time"].as_str().unwrap().ends_with('Z'), "{theirs:?}");
+}
+
+#[test]
 fn what_is_no_setting_ends_it_with_2_and_what_the_broker_refuses_with_3() {
     let (_stage, url) = Stage::rabbitmq_with_url();
     let workplace = Workplace::new(JOBS, "exit 0");

@@ -37,6 +37,12 @@ impl Process {
         has(&self.output, count, what);
     }
 
+    /// What it has told so far.
+    #[allow(dead_code)] // only the command line's log is for programs
+    pub fn log(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
+    }
+
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().expect("a child can be asked").is_none()
     }
