@@ -100,6 +100,18 @@ fn a_log_in_json_is_nothing_else_though_programs_write_what_they_like() {
     assert!(theirs[0]["time"].as_str().unwrap().ends_with('Z'), "{theirs:?}");
 }
 
+#[cfg(feature = "http")]
+#[test]
+fn a_port_that_another_program_listens_at_is_a_step_that_did_not_start() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let workplace = Workplace::new(JOBS, "exit 0");
+    let listen = format!("health.listen={}", taken.local_addr().unwrap());
+    let config = workplace.config();
+    let (_out, err, code) = said(&mut bootstep(&["run", "-c", config.to_str().unwrap(), "--set", &listen]));
+    assert_eq!(code, 3, "{err}");
+    assert!(err.contains("step `serve-health` did not start"), "{err}");
+}
+
 #[test]
 fn what_is_no_setting_ends_it_with_2_and_what_the_broker_refuses_with_3() {
     let (_stage, url) = Stage::rabbitmq_with_url();
