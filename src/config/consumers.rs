@@ -10,6 +10,7 @@ use crate::layout::RetryLayout;
 use crate::retry::RetryPolicy;
 use crate::step::ConsumerStep;
 use crate::topology::{Queue, Topology, DELAYED_RETRY_TYPE};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub(super) const KEYS: [&str; 24] = [
@@ -85,6 +86,7 @@ pub(super) fn read(consumers: &Fields<'_>, declared: &Topology, around: &Surroun
         first.consumer = consumer;
     }
     check_sharing(&all, &read, declared);
+    doubt_two_ways(&all, &read);
     all
 }
 
@@ -252,6 +254,25 @@ fn check_sharing(all: &[Configured], fields: &[Fields<'_>], declared: &Topology)
                 Some(_) => {}
                 None => around.push((queue, &one.name)),
             }
+        }
+    }
+}
+
+/// Its program with its arguments, or its handler.
+type Way<'c> = (Option<Vec<String>>, &'c str);
+
+/// The broker deals messages out to whoever consumes: two programs on one queue get a part of them each.
+fn doubt_two_ways(all: &[Configured], fields: &[Fields<'_>]) {
+    let mut ways: BTreeMap<&str, (&str, Way<'_>)> = BTreeMap::new();
+    for (one, fields) in all.iter().zip(fields) {
+        let way = (fields.texts("run"), one.handling.as_str());
+        let queue = one.consumer.queue().name.as_str();
+        let (first, other) = ways.entry(queue).or_insert((&one.name, way.clone()));
+        if *other != way {
+            fields.doubt_at_all(&format!(
+                "handles the messages of `{queue}` in another way than `consumers.{first}` does, and each message goes to one of the \
+                 two; for both to have all, bind a queue for each"
+            ));
         }
     }
 }
