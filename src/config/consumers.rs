@@ -3,6 +3,7 @@
 use super::fields::{nearest, Fields};
 use super::handling::{Handling, PROGRAM_KEYS};
 use super::retry;
+use super::topology::{RESERVED, RESERVED_WHY};
 use super::Surroundings;
 use crate::consumer::Consumer;
 use crate::handlers::Program;
@@ -114,6 +115,10 @@ fn queue(name: &str, fields: &Fields<'_>, declared: &Topology) -> Option<Queue> 
         return None;
     }
     let found = declared.queues.iter().find(|other| other.name == queue);
+    if found.is_none() && queue.starts_with(RESERVED) {
+        let what = format!("would declare the queue `{queue}`, {RESERVED_WHY} under `queues.{queue:?}`");
+        fields.wrong_at_all(&what);
+    }
     if found.is_none() {
         let near = nearest(&queue, declared.queues.iter().map(|queue| queue.name.as_str()));
         if let Some(near) = near.filter(|near| strsim::normalized_damerau_levenshtein(near, &queue) > 0.7) {
@@ -151,7 +156,7 @@ impl Rules {
             concurrency: number::<u16>(fields, "concurrency", 1).map(usize::from),
             retry,
             layout,
-            leave_after: fields.time("leave_after"),
+            leave_after: fields.lasting("leave_after"),
             changes: Vec::new(),
         };
         rules.with_changes(fields)
@@ -166,8 +171,8 @@ impl Rules {
         set(changes, fields.texts("accept"), Consumer::accept);
         set(changes, fields.table("archive").map(|fields| retry::archive(&fields)), Consumer::archive);
         set(changes, fields.table("kill_switch").map(|fields| retry::kill_switch(&fields)), Consumer::kill_switch);
-        set(changes, fields.time("soft_time_limit"), Consumer::soft_time_limit);
-        set(changes, fields.time("stuck_after"), Consumer::stuck_after);
+        set(changes, fields.lasting("soft_time_limit"), Consumer::soft_time_limit);
+        set(changes, fields.lasting("stuck_after"), Consumer::stuck_after);
         set(changes, self.leave_after, Consumer::time_limit);
         set(changes, number(fields, "poison_after", 1), Consumer::poison_after);
         set(changes, number(fields, "priority", i32::MIN), Consumer::priority);

@@ -188,6 +188,15 @@ impl<'a> Fields<'a> {
         self.time_of(name, value)
     }
 
+    /// A time of more than nothing: a limit of nothing would be over before the message is looked at.
+    pub fn lasting(&self, name: &str) -> Option<Duration> {
+        let time = self.time(name)?;
+        if time.is_zero() {
+            self.wrong(name, "is zero, which is over before a message is handled; make it longer, or leave it out");
+        }
+        Some(time).filter(|time| !time.is_zero())
+    }
+
     fn time_of(&self, name: &str, value: &Value) -> Option<Duration> {
         match &value.kind {
             ValueKind::String(text) => duration::parse(text).map_err(|why| self.wrong(name, &format!("cannot be: {why}"))).ok(),

@@ -91,7 +91,7 @@ fn program(fields: &Fields<'_>, around: &Surroundings) -> Option<Handling> {
             program = program.environment(name, value);
         }
     }
-    if let Some(limit) = fields.time("time_limit") {
+    if let Some(limit) = fields.lasting("time_limit") {
         program = program.time_limit(limit);
     }
     if let Some(grace) = fields.time("kill_after") {
@@ -156,7 +156,12 @@ fn built_in(fields: &Fields<'_>, around: &Surroundings) -> Option<Handling> {
 
 fn appending(handler: &Fields<'_>, json: bool, around: &Surroundings) -> Option<Handling> {
     handler.only(&APPEND_KEYS);
-    let path = around.path(&handler.text("append")?);
+    let name = handler.text("append")?;
+    if name.is_empty() {
+        handler.wrong("append", "is empty; name the file to append to");
+        return None;
+    }
+    let path = around.path(&name);
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // The file itself is made when the first message comes.
     if path.is_dir() {
@@ -188,7 +193,7 @@ fn posting(handler: &Fields<'_>, json: bool, consumer: &Fields<'_>) -> Option<Ha
     for (name, value) in handler.pairs("headers") {
         post = post.header(name, value);
     }
-    if let Some(limit) = handler.time("time_limit") {
+    if let Some(limit) = handler.lasting("time_limit") {
         post = post.time_limit(limit);
     }
     if let Err(err) = post.check() {

@@ -32,6 +32,11 @@ pub(super) const DEAD_LETTER_KEYS: [&str; 2] = ["exchange", "routing_key"];
 
 const KINDS: [&str; 4] = ["direct", "fanout", "topic", "headers"];
 const OVERFLOWS: [&str; 3] = ["drop-head", "reject-publish", "reject-publish-dlx"];
+/// So begin the names that the broker gives, and nobody else may (AMQP 0-9-1, `queue-name` and `exchange-name`).
+pub(super) const RESERVED: &str = "amq.";
+pub(super) const RESERVED_WHY: &str = "whose name the broker keeps for its own (`amq.`); if it is there, say `existing = true`";
+/// They are there, and declaring them as they are is allowed.
+const IN_EVERY_VHOST: [&str; 6] = ["amq.direct", "amq.fanout", "amq.topic", "amq.headers", "amq.match", "amq.rabbitmq.trace"];
 /// RabbitMQ counts times in 32 bits of milliseconds.
 const LONGEST: Duration = Duration::from_millis(u32::MAX as u64);
 
@@ -51,10 +56,13 @@ pub(super) fn read(exchanges: Option<&Fields<'_>>, queues: Option<&Fields<'_>>) 
 fn exchange(name: String, fields: &Fields<'_>) -> Exchange {
     fields.only(&EXCHANGE_KEYS);
     check_name(&name, fields);
+    if fields.truth("existing") != Some(true) && name.starts_with(RESERVED) && !IN_EVERY_VHOST.contains(&name.as_str()) {
+        fields.wrong_at_all(&format!("would declare an exchange {RESERVED_WHY} here"));
+    }
     let mut exchange = match fields.truth("existing") {
         Some(true) => {
             fields.none_of(
-                &EXCHANGE_KEYS[2..7],
+                &declaring(&EXCHANGE_KEYS),
                 "says how it is declared, and an `existing` exchange is declared by others; leave it out",
             );
             Exchange::existing(name)
@@ -97,10 +105,16 @@ fn queue(name: String, fields: &Fields<'_>) -> Queue {
     fields.only(&QUEUE_KEYS);
     check_name(&name, fields);
     if fields.truth("existing") == Some(true) {
-        fields.none_of(&declaring(), "says how it is declared, and an `existing` queue is declared by others; leave it out");
+        fields.none_of(
+            &declaring(&QUEUE_KEYS),
+            "says how it is declared, and an `existing` queue is declared by others; leave it out",
+        );
         let mut queue = Queue::existing(name);
         queue.bindings = bindings(fields);
         return queue;
+    }
+    if name.starts_with(RESERVED) {
+        fields.wrong_at_all(&format!("would declare a queue {RESERVED_WHY} here"));
     }
     let mut queue = Queue::new(name);
     queue.arguments = fields.arguments("arguments");
@@ -125,9 +139,9 @@ fn queue(name: String, fields: &Fields<'_>) -> Queue {
     queue
 }
 
-/// The keys that say how a queue is declared.
-fn declaring() -> Vec<&'static str> {
-    QUEUE_KEYS.into_iter().filter(|key| !["existing", "bind"].contains(key)).collect()
+/// Of these keys, those that say how something is declared.
+fn declaring(keys: &[&'static str]) -> Vec<&'static str> {
+    keys.iter().copied().filter(|key| !["existing", "bind"].contains(key)).collect()
 }
 
 fn with_limits(mut queue: Queue, fields: &Fields<'_>) -> Queue {
@@ -137,7 +151,7 @@ fn with_limits(mut queue: Queue, fields: &Fields<'_>) -> Queue {
         let allowed = Duration::from_millis(least)..=LONGEST;
         fields.time(name).filter(|time| {
             if !allowed.contains(time) {
-                fields.wrong(name, &format!("has to be from {least}ms to 49days, which is what RabbitMQ can count"));
+                fields.wrong(name, &format!("has to be from {least}ms to 49d, which is what RabbitMQ can count"));
             }
             allowed.contains(time)
         })

@@ -78,6 +78,14 @@ fn every_mistake_is_told_at_once_with_its_line_and_what_was_meant() {
     snapshot("config-mistakes", &told);
 }
 
+#[cfg(feature = "daemon")]
+#[test]
+fn what_would_fail_every_message_or_the_boot_is_told_before() {
+    let folder = Folder::new();
+    folder.file("bootstep.toml", include_str!("useless.toml"));
+    snapshot("config-useless", &folder.mistakes("bootstep.toml"));
+}
+
 #[test]
 fn of_very_many_mistakes_the_first_are_told_and_how_many_there_are() {
     let folder = Folder::new();
