@@ -2,9 +2,13 @@
 
 use super::failure::{Done, Failure};
 use super::note::note;
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use serde::de::IgnoredAny;
 use serde_json::Value as Json;
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// How much of a file's end is looked at in one piece.
@@ -39,26 +43,49 @@ impl WriteTo {
     }
 
     /// Opens it, and creates it where needed; `out` is standard output.
+    ///
+    /// # Errors
+    /// When it cannot be written, is not to be written over, or another program writes there.
     pub fn open<'a>(&self, out: &'a mut dyn Write) -> Result<RecordFile<'a>, Failure> {
         let place = match self.is_stdout() {
             true => Place::Stdout(out),
-            false => Place::File(BufWriter::with_capacity(1 << 16, self.file().map_err(|err| self.not_opened(&err))?)),
+            false => Place::File(self.file()?),
         };
         Ok(RecordFile { place, name: self.name() })
     }
 
-    fn file(&self) -> io::Result<File> {
-        let mut options = OpenOptions::new();
-        options.write(true);
-        if self.append {
-            let mut file = options.read(true).create(true).truncate(false).open(&self.file)?;
-            mend_end(&mut file, &self.name())?;
-            return Ok(file);
+    fn file(&self) -> Result<Kept, Failure> {
+        let not_opened = |err| self.not_opened(&err);
+        // A device or a pipe has no end to be mended, and nothing that another program could destroy.
+        let is_stream = std::fs::metadata(&self.file).is_ok_and(|found| !found.is_file());
+        if is_stream && (self.append || self.overwrite) {
+            let file = OpenOptions::new().write(true).open(&self.file).map_err(not_opened)?;
+            return Ok(Kept { file: BufWriter::new(file), path: None, _lock: None });
         }
-        let options = if self.overwrite { options.create(true).truncate(true) } else { options.create_new(true) };
-        let file = options.open(&self.file)?;
+        let mut options = OpenOptions::new();
+        options.read(self.append).append(true);
+        let options = if self.append || self.overwrite { options.create(true) } else { options.create_new(true) };
+        let mut file = options.open(&self.file).map_err(not_opened)?;
+        // Locked before anything is cut off: what is there may be another program's.
+        let lock = self.lock(&file)?;
+        if self.overwrite {
+            file.set_len(0).map_err(not_opened)?;
+        }
+        mend_end(&mut file, &self.name()).map_err(not_opened)?;
         sync_folder(&self.file);
-        Ok(file)
+        Ok(Kept { file: BufWriter::with_capacity(1 << 16, file), path: Some(self.file.clone()), _lock: Some(lock) })
+    }
+
+    /// Two that write to the same file would take each other's records for half-written ones.
+    fn lock(&self, file: &File) -> Result<Flock<File>, Failure> {
+        let name = self.name();
+        let file = file.try_clone().map_err(|err| self.not_opened(&err))?;
+        Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| {
+            Failure::usage(match errno {
+                Errno::EWOULDBLOCK => format!("another program writes to {name}: wait for its end, or name another file"),
+                errno => format!("{name} could not be locked: {errno}; name a file on a file system that has locks"),
+            })
+        })
     }
 
     fn not_opened(&self, err: &io::Error) -> Failure {
@@ -77,23 +104,28 @@ fn sync_folder(path: &Path) {
     let _ = File::open(folder).and_then(|folder| folder.sync_all());
 }
 
-/// Goes to the end of the last whole line, and takes off what stands behind it: its writer was killed.
+/// Takes off what stands behind the last whole line, if that is a record that was cut: its writer was killed.
 fn mend_end(file: &mut File, name: &str) -> io::Result<()> {
     let length = file.seek(SeekFrom::End(0))?;
     let end = end_of_last_line(file, length)?;
-    file.seek(SeekFrom::Start(end))?;
-    let mut tail = Vec::new();
-    file.read_to_end(&mut tail)?;
-    if tail.is_empty() {
+    if end == length {
         return Ok(());
     }
-    if serde_json::from_slice::<Json>(&tail).is_ok_and(|json| json.is_object()) {
+    file.seek(SeekFrom::Start(end))?;
+    let mut first = [0];
+    file.read_exact(&mut first)?;
+    let bytes = length - end;
+    if first != *b"{" {
+        let what = format!("its last {bytes} bytes are neither a line nor a record that was cut, so it is something else");
+        return Err(io::Error::new(ErrorKind::InvalidData, what));
+    }
+    file.seek(SeekFrom::Start(end))?;
+    if serde_json::from_reader::<_, IgnoredAny>(BufReader::new(&*file)).is_ok() {
         // Only its end is missing, as from an editor.
         return file.write_all(b"\n");
     }
-    note(&format!("{name} ended in the middle of a line, as when its writer is killed: {} bytes are taken off", tail.len()));
-    file.set_len(end)?;
-    file.seek(SeekFrom::Start(end)).map(drop)
+    note(&format!("{name} ended in the middle of a line, as when its writer is killed: {bytes} bytes are taken off"));
+    file.set_len(end)
 }
 
 fn end_of_last_line(file: &mut File, length: u64) -> io::Result<u64> {
@@ -119,7 +151,36 @@ pub(crate) struct RecordFile<'a> {
 
 enum Place<'a> {
     Stdout(&'a mut dyn Write),
-    File(BufWriter<File>),
+    File(Kept),
+}
+
+/// A file that nobody else writes to by this program.
+struct Kept {
+    /// Before the lock: what it still holds is written under it.
+    file: BufWriter<File>,
+    /// Where it has to be still; `None` for a device or a pipe.
+    path: Option<PathBuf>,
+    _lock: Option<Flock<File>>,
+}
+
+impl Kept {
+    /// What is written to a file that was removed is gone when its writer ends.
+    fn is_where_it_was(&self) -> io::Result<bool> {
+        let Some(path) = &self.path else { return Ok(true) };
+        let id = |metadata: &Metadata| (metadata.dev(), metadata.ino());
+        let ours = self.file.get_ref().metadata()?;
+        Ok(ours.nlink() > 0 && std::fs::metadata(path).is_ok_and(|there| id(&there) == id(&ours)))
+    }
+
+    fn still_there(&self, name: &str) -> Done {
+        match self.is_where_it_was() {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Failure::incomplete(format!(
+                "{name} was removed or moved away while it was written to; what was not safe before is where it was"
+            ))),
+            Err(err) => Err(not_written(name, &err)),
+        }
+    }
 }
 
 impl RecordFile<'_> {
@@ -128,7 +189,7 @@ impl RecordFile<'_> {
         match place {
             // One write for each, whatever it does with it.
             Place::Stdout(out) => Ok(writeln!(out, "{record}")?),
-            Place::File(file) => {
+            Place::File(Kept { file, .. }) => {
                 let written = serde_json::to_writer(&mut *file, record).map_err(io::Error::from);
                 written.and_then(|()| file.write_all(b"\n")).map_err(|err| not_written(name, &err))
             }
@@ -136,19 +197,34 @@ impl RecordFile<'_> {
     }
 
     /// Gives what was written to the system.
+    ///
+    /// # Errors
+    /// When it could not be written, or the file is not where it was.
     pub fn flush(&mut self) -> Done {
+        let name = &self.name;
         match &mut self.place {
             Place::Stdout(out) => Ok(out.flush()?),
-            Place::File(file) => file.flush().map_err(|err| not_written(&self.name, &err)),
+            Place::File(kept) => {
+                kept.file.flush().map_err(|err| not_written(name, &err))?;
+                kept.still_there(name)
+            }
         }
     }
 
     /// What was written stays, also after a power cut.
+    ///
+    /// # Errors
+    /// When it could not be written, or the file is not where it was.
     pub fn sync(&mut self) -> Done {
-        self.flush()?;
+        let name = &self.name;
         match &mut self.place {
-            Place::Stdout(_) => Ok(()),
-            Place::File(file) => file.get_ref().sync_data().map_err(|err| not_written(&self.name, &err)),
+            Place::Stdout(out) => Ok(out.flush()?),
+            Place::File(kept) => {
+                let synced = kept.file.flush().and_then(|()| kept.file.get_ref().sync_data());
+                synced.map_err(|err| not_written(name, &err))?;
+                // Afterwards: removed during the sync, it would be told at the next one, too late for these.
+                kept.still_there(name)
+            }
         }
     }
 }
@@ -177,6 +253,7 @@ mod tests {
     #[test]
     fn a_half_written_last_line_is_taken_off() {
         check(b"", b"{\"a\":1}\n");
+        check(b"# a line of something else\n", b"# a line of something else\n{\"a\":1}\n");
         check(b"{\"b\":2}\n", b"{\"b\":2}\n{\"a\":1}\n");
         check(b"{\"b\":2}\n{\"bod", b"{\"b\":2}\n{\"a\":1}\n");
         check(b"{\"bod", b"{\"a\":1}\n");

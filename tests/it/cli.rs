@@ -10,6 +10,7 @@ mod own_commands;
 mod publish;
 mod readme;
 mod record;
+mod record_file;
 mod run;
 
 use std::path::Path;

@@ -74,11 +74,11 @@ impl Export {
             Ok(if left == 0 { Go::Enough } else { Go::On })
         });
         progress.finish();
-        file.sync()?;
+        let ended = ended.and_then(|walked| file.sync().map(|()| walked));
         if unread > 0 {
             note(&format!("{} stayed: what they have cannot be read, and so not be written exactly", count(unread, "message")));
         }
-        let taken = if self.drop { ", which are gone from it" } else { "" };
+        let taken = if self.drop && exported > 0 { ", which are gone from it" } else { "" };
         let what = format!("exported {}{taken}", part_of(exported, found.messages, &found.name));
         match ended {
             Err(Failure { what: why, .. }) if why.is_empty() => Ok(()),
