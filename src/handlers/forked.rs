@@ -21,6 +21,7 @@ pub(super) fn handle(settings: &Settings, message: &Message) -> Result<Outcome, 
     let mut process = settings.start(super::environment::of(message), Stdio::inherit())?;
     let mut rest: &[u8] = &input;
     let mut silent_since = None;
+    let mut looked = began;
     loop {
         if rest.is_empty() {
             process.close_input();
@@ -32,7 +33,10 @@ pub(super) fn handle(settings: &Settings, message: &Message) -> Result<Outcome, 
         if process.is_silent() {
             silent_since.get_or_insert_with(Instant::now);
         }
-        if !was_ready || process.is_silent() {
+        // What it has left behind may write without end, so that there is always something to read. At the end of its time the pause
+        // is nothing: one that has ended by then was quick enough.
+        if !was_ready || process.is_silent() || looked.elapsed() >= pause {
+            looked = Instant::now();
             if let Some(status) = process.try_wait()? {
                 return exit::outcome(status, process.stderr.tail());
             }

@@ -160,6 +160,7 @@ impl Child {
     /// The one line that it writes, without its end.
     fn reply_to(&mut self, settings: &Settings, rest: &mut &[u8]) -> Result<Vec<u8>, String> {
         let (began, mut seen) = (Instant::now(), 0);
+        let mut looked = began;
         let name = || settings.name();
         loop {
             let written = &self.process.written;
@@ -175,12 +176,18 @@ impl Child {
                 return Err(format!("`{}` replied with a line of more than {LONGEST_REPLY_BYTES} bytes", name()));
             }
             let left = settings.time_limit.map_or(Duration::MAX, |limit| limit.saturating_sub(began.elapsed()));
-            if left.is_zero() {
+            if left.is_zero() && matches!(self.process.try_wait(), Ok(None)) {
                 return Err(over_limit(settings, &mut self.process));
             }
-            let turned = self.process.turn(rest, pause_after(began).max(SHORTEST_PAUSE).min(left));
+            let pause = pause_after(began).max(SHORTEST_PAUSE).min(left);
+            let turned = self.process.turn(rest, pause);
             let was_ready = turned.map_err(|err| format!("`{}` cannot be waited for: {err}", name()))?;
-            let may_reply = self.process.gives_output() && (was_ready || matches!(self.process.try_wait(), Ok(None)));
+            let mut may_reply = self.process.gives_output();
+            // What it has started may write without end, so that there is always something to read.
+            if !was_ready || looked.elapsed() >= pause {
+                looked = Instant::now();
+                may_reply &= matches!(self.process.try_wait(), Ok(None));
+            }
             // Once more: it may have replied between the two looks, and ended.
             if !may_reply && self.process.read_output() == 0 {
                 let what = format!("`{}` ended before it replied ({})", name(), self.ending());

@@ -1,6 +1,9 @@
 //! Programs of bad manners: that do not read, do not stop writing, or leave something behind.
 
 use super::{handled, is_alive, message, script, written};
+use crate::support::stage::SOON;
+use crate::support::wait::eventually;
+use bootstep::handlers::Program;
 use bootstep::Outcome;
 use std::time::{Duration, Instant};
 
@@ -26,9 +29,13 @@ fn a_program_need_not_read() {
 
 #[test]
 fn a_flood_neither_blocks_nor_stays_in_memory() {
-    // In a process of its own: what is passed on is not for whoever reads the tests, and the memory is its own.
+    in_silence("programs::manners::in_a_process_that_is_flooded");
+}
+
+/// Runs a test in a process of its own: what is passed on is not for whoever reads the tests, and the memory is its own.
+fn in_silence(test: &str) {
     let status = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "programs::manners::in_a_process_that_is_flooded", "--ignored"])
+        .args(["--exact", test, "--ignored"])
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())
         .status()
@@ -56,6 +63,30 @@ fn what_a_program_leaves_behind_is_left_alone_and_delays_nothing() {
     assert!(began.elapsed() < Duration::from_secs(10), "its standard error is still open");
     assert!(is_alive(&reason));
     kill(reason);
+}
+
+#[test]
+fn what_a_program_leaves_behind_may_write_without_end() {
+    in_silence("programs::manners::in_a_process_with_a_flood_from_behind");
+}
+
+#[test]
+#[ignore = "its standard error is flooded; another test runs it"]
+fn in_a_process_with_a_flood_from_behind() {
+    let began = Instant::now();
+    let folder = tempfile::tempdir().unwrap();
+    let left = |program: Program, expected: Result<Outcome, &str>| {
+        let result = handled(&program.directory(folder.path()), &message("x"));
+        assert_eq!(result, expected.map_err(str::to_owned));
+        let id = written(&folder.path().join("left"));
+        eventually("nobody reads the flood any more", SOON, || !is_alive(&id));
+    };
+    let limited = |text: &str| script(text).time_limit(Duration::from_secs(30));
+    // It goes on writing while the program is there, and after.
+    left(limited("yes '' >&2 & echo $! > left; sleep 0.2; exit"), Ok(Outcome::Ack));
+    let child = "read -r line; yes '' >&2 & echo $! > left; sleep 0.2; exit 3";
+    left(limited(child).persistent(), Err("`sh` ended before it replied (exit code 3)"));
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
 }
 
 #[test]
