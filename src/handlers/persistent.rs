@@ -127,6 +127,8 @@ impl Child {
     /// The child, if nothing has come from it unasked, or why it is not to be used.
     fn ready(mut self) -> Result<Self, String> {
         self.process.read_output();
+        // It is about the last message, and must not become the reason of the next.
+        self.process.read_all_errors();
         if !self.process.written.is_empty() {
             return Err("wrote on standard output when it was not asked, and is ended".into());
         }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// What one look at a pipe takes out of it.
 const CHUNK_BYTES: usize = 8 * 1024;
 
-/// What a program that has ended left in its pipes is read up to here: more than a pipe holds, less than a flood from behind it.
+/// What stands on standard error is read up to here at once: more than a pipe holds, less than a flood.
 const LEFT_BYTES: usize = 1024 * 1024;
 
 /// No program is left unseen for longer, however long it has run: it may end while another holds its pipes open.
@@ -132,13 +132,15 @@ impl Process {
         if self.status.is_none() {
             self.status = self.child.try_wait()?;
             if self.status.is_some() {
-                self.read_what_is_left();
+                self.read_all_errors();
+                self.stderr.finish();
             }
         }
         Ok(self.status)
     }
 
-    fn read_what_is_left(&mut self) {
+    /// Reads what stands on standard error by now.
+    pub fn read_all_errors(&mut self) {
         let mut bytes = 0;
         while bytes < LEFT_BYTES {
             match self.read_errors() {
@@ -146,7 +148,6 @@ impl Process {
                 more => bytes += more,
             }
         }
-        self.stderr.finish();
     }
 
     /// Ends the whole group: asks it first, and answers when the program has ended and nobody holds its standard error any more, or

@@ -135,7 +135,8 @@ impl Program {
     /// There is at most one child for each thread that is at a message. A child that ends, replies with anything else, with more than
     /// 16 MiB, twice, or unasked, or not within the [`time_limit`](Program::time_limit), is replaced; the message that it was at is a failed
     /// attempt. Only what a child replies between two messages too late to be seen before the next one is sent is taken for the next
-    /// one's reply, if it has no `number`. Standard error is passed on, and the end of it is the reason when a child ends.
+    /// one's reply, if it has no `number`. Standard error is passed on, and the end of what it has said there since the message was sent
+    /// is the reason when a child ends.
     pub fn persistent(self) -> Self {
         self.with(|settings| settings.is_persistent = true)
     }

@@ -118,6 +118,16 @@ fn what_a_child_says_unasked_is_nobodys_reply() {
 }
 
 #[test]
+fn what_a_child_says_about_one_message_is_not_the_reason_of_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let commands = "if test -e said; then exit 3; fi; echo ack; sleep 0.1; echo a secret >&2; touch said";
+    let program = for_each(commands).directory(folder.path());
+    assert_eq!(handled(&program, &message("x")), Ok(Outcome::Ack));
+    eventually("the child has said it", SOON, || folder.path().join("said").exists());
+    assert_eq!(handled(&program, &message("x")), Err("`sh` ended before it replied (exit code 3)".into()));
+}
+
+#[test]
 fn a_child_that_ends_between_two_messages_costs_none() {
     let folder = tempfile::tempdir().unwrap();
     let program = script("echo $$ >> ids; read -r line; echo ack").persistent().directory(folder.path());
