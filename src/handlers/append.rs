@@ -50,7 +50,8 @@ impl Append {
         self
     }
 
-    /// Each message is on the disk before its ack (`fdatasync`), so that a power cut loses none: slower by far.
+    /// Each message is on the disk before its ack (`fdatasync`), and so is the entry of the file in its folder, so that a power cut
+    /// loses none: slower by far.
     pub fn sync(mut self) -> Self {
         self.is_synced = true;
         self
@@ -68,7 +69,12 @@ impl Append {
     fn append(&self, line: &[u8]) -> io::Result<()> {
         let mut opened = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         if opened.as_ref().is_none_or(|file| !is_at(file, &self.path)) {
-            *opened = Some(open(&self.path)?);
+            let file = open(&self.path)?;
+            if self.is_synced {
+                sync_folder(&self.path)?;
+            }
+            // Only now: a folder that could not be synced is tried again with the next message.
+            *opened = Some(file);
         }
         let Some(file) = opened.as_mut() else { return Ok(()) };
         write_whole(file, line)?;
@@ -92,6 +98,16 @@ impl Handler for Append {
 
 fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).open(path)
+}
+
+/// Without this, a new file may be gone after a power cut, whatever is in it. Also for one that was there: who made it may not have
+/// waited for the disk.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    // The folder that holds the file itself, where the path is a link or relative.
+    match fs::canonicalize(path)?.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
 }
 
 /// Whether the path still leads to this file.

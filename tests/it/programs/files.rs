@@ -69,6 +69,40 @@ fn in_a_process_with_small_files() {
 }
 
 #[test]
+fn a_new_file_whose_folder_cannot_be_synced_takes_no_message() {
+    // A bound on open files, for a process of its own: there is room for the file, and none for its folder.
+    let this = std::env::current_exe().unwrap();
+    let test = "programs::files::in_a_process_with_few_open_files";
+    let bounded = format!("ulimit -n 64; exec {} --exact {test} --ignored", this.display());
+    let status = Command::new("sh").args(["-c", &bounded]).stdout(Stdio::null()).status().unwrap();
+    assert!(status.success());
+}
+
+#[test]
+#[ignore = "needs a bound on open files; another test runs it"]
+fn in_a_process_with_few_open_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("orders");
+    let append = Append::to(&path).sync();
+    let mut others: Vec<fs::File> = std::iter::from_fn(|| fs::File::open("/dev/null").ok()).collect();
+    let refused = Err(format!("`{}` cannot be appended to: Too many open files (os error 24)", path.display()));
+    others.pop();
+    assert_eq!(handled(&append, &message("one")), refused);
+    // The file is there by now, and its folder has still to be synced.
+    assert_eq!(handled(&append, &message("two")), refused);
+    assert_eq!(handled(&Append::to(&path), &message("unsynced")), Ok(Outcome::Ack));
+    others.pop();
+    assert_eq!(handled(&append, &message("three")), Ok(Outcome::Ack));
+    // It has one of the two places; a new file takes the other one.
+    fs::rename(&path, folder.path().join("orders.1")).unwrap();
+    assert_eq!(handled(&append, &message("four")), refused);
+    drop(others);
+    assert_eq!(handled(&append, &message("five")), Ok(Outcome::Ack));
+    let old = written(&folder.path().join("orders.1"));
+    assert_eq!((written(&path).as_str(), old.as_str()), ("five\n", "unsynced\nthree\n"));
+}
+
+#[test]
 fn a_file_that_cannot_be_written_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let append = Append::to(folder.path().join("none/orders"));
