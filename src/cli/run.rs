@@ -3,11 +3,12 @@
 use super::failure::Failure;
 use super::session::Session;
 use crate::config::{Config, Logging, Sources};
+use crate::handlers::Program;
 use crate::logging::{log_as, LogFormat};
 use std::time::Duration;
 
-/// How long idle children of persistent programs may take to end, when all is settled.
-const CHILDREN_END_WITHIN: Duration = Duration::from_secs(5);
+/// How long the idle children of all persistent programs may take to end, when all is settled; half of it before SIGTERM.
+const CHILDREN_END_WITHIN: Duration = Duration::from_secs(2);
 
 /// Consumes, until Ctrl-C or SIGTERM
 ///
@@ -58,9 +59,7 @@ impl Run {
             log::warn!("{doubt}");
         }
         let ended = worker.run_to_end();
-        for program in config.programs() {
-            program.end(CHILDREN_END_WITHIN);
-        }
+        Program::end_all(&config.programs(), CHILDREN_END_WITHIN);
         // What ended the boot is in the log already.
         Ok(ended.unwrap_or_else(|err| Failure::from(err).code))
     }

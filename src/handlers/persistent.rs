@@ -71,15 +71,19 @@ impl Children {
         }
     }
 
-    /// Ends those that are idle.
-    pub fn end(&self, within: Duration) {
+    /// Ends those of all these that are idle, together.
+    pub fn end_all<'a>(all: impl IntoIterator<Item = &'a Children>, within: Duration) {
         let began = Instant::now();
-        let mut left: Vec<Child> = std::mem::take(&mut *self.idle()).into_iter().map(|(_, child)| child).collect();
+        let mut left: Vec<Child> = all.into_iter().flat_map(Children::take_all).collect();
         left.iter_mut().for_each(|child| child.process.close_input());
         wait_for(&mut left, began, within / 2);
         left.iter_mut().for_each(|child| child.process.ask_to_end());
         wait_for(&mut left, began, within);
         // Who is still there is killed where it is dropped.
+    }
+
+    fn take_all(&self) -> Vec<Child> {
+        std::mem::take(&mut *self.idle()).into_iter().map(|(_, child)| child).collect()
     }
 
     /// One that is alive and has said nothing since its last reply.
@@ -223,6 +227,6 @@ impl Child {
 
 impl Drop for Children {
     fn drop(&mut self) {
-        self.end(LONGEST_DROP);
+        Children::end_all([&*self], LONGEST_DROP);
     }
 }

@@ -153,7 +153,12 @@ impl Program {
     /// This ends the idle children of [`persistent`](Program::persistent) mode: their input ends, half of the time later they get
     /// SIGTERM, and at the end of it SIGKILL. Without it, dropping the last clone does that within a second.
     pub fn end(&self, within: Duration) {
-        self.children.end(within);
+        Program::end_all([self], within);
+    }
+
+    /// This ends the idle children of several programs as [`end`](Program::end) does those of one, all at the same time.
+    pub fn end_all<'a>(programs: impl IntoIterator<Item = &'a Program>, within: Duration) {
+        Children::end_all(programs.into_iter().map(|program| &*program.children), within);
     }
 
     fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {

@@ -180,6 +180,19 @@ fn ending_asks_first_and_kills_then() {
 }
 
 #[test]
+fn the_children_of_all_programs_end_together() {
+    let stubborn = "trap '' TERM; read -r line; echo ack; while :; do sleep 1000; done";
+    let programs = [stubborn; 5].map(|text| script(text).persistent());
+    for program in &programs {
+        assert_eq!(handled(program, &message("x")), Ok(Outcome::Ack));
+    }
+    let began = Instant::now();
+    Program::end_all(&programs, Duration::from_secs(1));
+    let took = began.elapsed();
+    assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(4), "{took:?}, one after the other five seconds");
+}
+
+#[test]
 fn a_clone_shares_the_children_until_it_is_changed() {
     let folder = tempfile::tempdir().unwrap();
     let program = counted("echo ack").directory(folder.path());
