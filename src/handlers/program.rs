@@ -128,9 +128,10 @@ impl Program {
     ///
     /// - `ack`, `requeue`, `retry`, `reject`, `archive`; the last three with a reason if there is one: `retry: no paper`.
     /// - or a JSON object: `{"outcome": "retry", "reason": "no paper", "after": "30s"}`. `after` is a text such as `500ms`, `30s`,
-    ///   `5m`, or a number of milliseconds. With `"outcome": "ack"` it may have `publish`, a list of messages with `exchange`,
-    ///   `routing_key`, `properties` and `body` or `body_base64`, which the broker confirms before the ack. With `number`, the one that is
-    ///   answered, a reply is never taken for that to another message.
+    ///   `5m`, or a number of milliseconds; what is longer than the longest level of the consumer's
+    ///   [`RetryPolicy`](crate::RetryPolicy) waits for that one. With `"outcome": "ack"` it may have `publish`, a list of messages
+    ///   with `exchange`, `routing_key`, `properties` and `body` or `body_base64`, which the broker confirms before the ack. With
+    ///   `number`, the one that is answered, a reply is never taken for that to another message.
     ///
     /// There is at most one child for each thread that is at a message. A child that ends, replies with anything else, with more than
     /// 16 MiB, twice, or unasked, or not within the [`time_limit`](Program::time_limit), is replaced; the message that it was at is a failed
