@@ -3,6 +3,7 @@
 //! All of it stands on one [`walk`](walk::Walk) through a queue, and on one [`filter`](filter::Filter).
 
 mod agree;
+mod agreed;
 mod back;
 mod drop;
 mod export;

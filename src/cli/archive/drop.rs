@@ -1,11 +1,12 @@
 //! `archive drop`: messages gone for good, once somebody has agreed to how many.
 
+use super::agreed::Agreed;
 use super::filter::{Filter, Matcher};
 use super::walk::{Go, Walk, Walked};
 use super::which::{Found, Which};
 use crate::broker::Connection;
 use crate::cli::failure::{Done, Failure};
-use crate::cli::note::{note, part_of};
+use crate::cli::note::{count, note, part_of};
 use crate::cli::session::Session;
 use serde_json::json;
 use std::io::Write;
@@ -39,13 +40,14 @@ impl Drop {
         let connection = session.connect()?;
         let found = self.which.find(&connection)?;
         let most = self.filter.limit().unwrap_or(u64::MAX).min(found.messages);
-        // What nobody filters need not be looked at to be counted.
-        let needs_look = !matcher.is_empty() && (self.dry_run || !self.which.yes);
-        if !matcher.is_empty() {
+        // Whoever is asked agrees to just those that were there then. What nobody filters need not be looked at to be counted.
+        let needs_look = if self.dry_run { !matcher.is_empty() } else { !self.which.yes };
+        if needs_look || !matcher.is_empty() {
             found.agree(session, &self.which)?;
         }
         let going = Going { session, connection: &connection, found: &found, matcher: &matcher };
-        let meant = if needs_look { going.walk(most, "looked at", false)?.0 } else { most };
+        let mut agreed = Agreed::default();
+        let meant = if needs_look { going.look(most, &mut agreed)? } else { most };
         if self.dry_run {
             return self.tell(meant, "would drop", &found, out);
         }
@@ -53,12 +55,19 @@ impl Drop {
             let question = format!("{} would be gone for good.", part_of(meant, found.messages, &found.name));
             session.confirm(&question, self.which.yes)?;
         }
-        let (dropped, walked) = going.walk(meant, "dropped", true)?;
+        let (dropped, walked) = going.drop(meant, needs_look.then_some(&mut agreed))?;
         if walked.was_interrupted {
             let what = format!("interrupted; dropped {}", part_of(dropped, found.messages, &found.name));
             return Err(Failure::incomplete(what));
         }
-        self.tell(dropped, "dropped", &found, out)
+        self.tell(dropped, "dropped", &found, out)?;
+        match needs_look && dropped < meant {
+            true => Err(Failure::incomplete(format!(
+                "{} of those you agreed to were not there any more; what came instead stays",
+                count(meant - dropped, "message")
+            ))),
+            false => Ok(()),
+        }
     }
 
     fn tell(&self, number: u64, deed: &str, found: &Found, out: &mut dyn Write) -> Done {
@@ -82,24 +91,43 @@ struct Going<'a> {
 }
 
 impl Going<'_> {
-    /// Goes through the queue, and answers how many were meant; with `drops`, those are gone.
-    fn walk(&self, most: u64, what: &str, drops: bool) -> Result<(u64, Walked), Failure> {
-        let Going { session, connection, found, matcher } = self;
-        let progress = session.progress(Some(if drops { most } else { found.messages }), what);
+    /// Answers how many are meant, and notes which.
+    fn look(&self, most: u64, agreed: &mut Agreed) -> Result<u64, Failure> {
+        let progress = self.session.progress(Some(self.found.messages), "looked at");
         let mut meant = 0;
-        let walked = Walk::new(session, connection, found).run(&mut |batch| {
-            for place in 0..batch.letters().len() {
-                if meant < most && matcher.matches(&batch.letters()[place].message) {
+        let walked = Walk::new(self.session, self.connection, self.found).run(&mut |batch| {
+            for letter in batch.letters() {
+                if meant < most && self.matcher.matches(&letter.message) {
                     meant += 1;
-                    if drops {
-                        batch.take(place)?;
-                    }
+                    agreed.add(&letter.message);
                 }
             }
             progress.add(batch.letters().len() as u64);
             Ok(if meant == most { Go::Enough } else { Go::On })
         })?;
-        progress.finish();
-        Ok((meant, walked))
+        match walked.was_interrupted {
+            true => Err(Failure::incomplete("interrupted; nothing was dropped")),
+            false => Ok(meant),
+        }
+    }
+
+    /// Drops those that are meant, if anybody was asked only those that he has agreed to, and answers how many they were.
+    fn drop(&self, most: u64, mut agreed: Option<&mut Agreed>) -> Result<(u64, Walked), Failure> {
+        let progress = self.session.progress(Some(most), "dropped");
+        let mut dropped = 0;
+        let walked = Walk::new(self.session, self.connection, self.found).run(&mut |batch| {
+            let before = dropped;
+            for place in 0..batch.letters().len() {
+                let message = &batch.letters()[place].message;
+                let is_agreed = |agreed: &mut Option<&mut Agreed>| agreed.as_mut().is_none_or(|agreed| agreed.find(message));
+                if dropped < most && self.matcher.matches(message) && is_agreed(&mut agreed) {
+                    dropped += 1;
+                    batch.take(place)?;
+                }
+            }
+            progress.add(dropped - before);
+            Ok(if dropped == most { Go::Enough } else { Go::On })
+        })?;
+        Ok((dropped, walked))
     }
 }

@@ -2,10 +2,16 @@
 
 use super::publish::on;
 use super::said;
+use crate::support::process::Process;
 use crate::support::raw::{short, RawProperties, RawPublisher};
-use crate::support::stage::Stage;
-use bootstep::{Message, Publication, Queue};
+use crate::support::stage::{Stage, SOON};
+use crate::support::wait::eventually;
+use bootstep::{headers, Message, Properties, Publication, Queue};
 use std::fs;
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::Command;
 
 const CONTENT_TYPE: u16 = 1 << 15;
 
@@ -77,4 +83,44 @@ fn a_queue_that_counts_looks_is_not_gone_through_without_a_yes() {
     assert_eq!(bodies(&stage.take("orders", 1)), [b"odd"]);
     stage.until("the others are back", || stage.ready("orders.archive") == 10);
     check(&url, &["archive", "drop", "orders", "--yes"], 0, &["dropped 10 messages of the 10"]);
+}
+
+/// A stage with messages in `orders.archive`, by their bodies and the queues they failed in.
+fn archived(letters: &[(&str, &str)]) -> (Stage, String) {
+    let (stage, url) = Stage::rabbitmq_with_url();
+    stage.connection.declare_queue(&Queue::new("orders.archive")).unwrap();
+    let letter = |(body, queue): &(&str, &str)| {
+        Publication::new("", "orders.archive", *body).with(Properties::default().header(headers::QUEUE, *queue)).mandatory()
+    };
+    stage.send(&letters.iter().map(letter).collect::<Vec<_>>()).unwrap();
+    stage.until("all are there", || stage.ready("orders.archive") as usize == letters.len());
+    (stage, url)
+}
+
+#[test]
+fn only_those_that_somebody_has_agreed_to_are_dropped() {
+    let (stage, url) = archived(&[("1", "orders"), ("2", "orders"), ("3", "orders")]);
+    let folder = tempfile::tempdir().unwrap();
+    let screen = folder.path().join("screen");
+    let (mut keyboard, plugged) = UnixStream::pair().unwrap();
+    let typed = format!("{} archive drop orders --limit 2", env!("CARGO_BIN_EXE_bootstep"));
+    // A terminal, for somebody to be asked at.
+    let mut terminal = Command::new("script");
+    terminal.args(["-qefc", &typed]).arg(&screen).env("AMQP_URL", &url).stdin(OwnedFd::from(plugged));
+    let mut dropping = Process::start(&mut terminal);
+    let shows = |what: &str| fs::read_to_string(&screen).is_ok_and(|text| text.contains(what));
+    eventually("it asks", SOON, || shows("2 messages of the 3 in `orders.archive` would be gone for good. Go on?"));
+    stage.until("all are back", || stage.ready("orders.archive") == 3);
+    let take_first = |inbox: &mut bootstep::Inbox<'_>| {
+        let first = inbox.next(SOON).unwrap().expect("it is ready");
+        assert_eq!(first.message.body(), b"1");
+        inbox.ack(first.tag).unwrap();
+    };
+    stage.connection.consume("orders.archive", 1, take_first).unwrap();
+    stage.until("the others are back", || stage.ready("orders.archive") == 2);
+    keyboard.write_all(b"y\n").unwrap();
+    assert_eq!(dropping.end(), Some(1));
+    assert!(shows("1 message of those you agreed to"), "{:?}", fs::read_to_string(&screen));
+    stage.until("the third is back", || stage.ready("orders.archive") == 1);
+    assert_eq!(bodies(&stage.take("orders.archive", 1)), [b"3"]);
 }
