@@ -56,11 +56,11 @@ impl Export {
                 if left == 0 || !matcher.matches(&letter.message) {
                     continue;
                 }
-                left -= 1;
                 if letter.message.originals().next().is_some() {
                     unread += 1;
                     continue;
                 }
+                left -= 1;
                 file.write(&written(&letter.message))?;
                 places.push(place);
             }

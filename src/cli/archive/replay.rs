@@ -188,34 +188,43 @@ struct Sending<'a> {
     pace: Pace,
     progress: Progress,
     is_dry: bool,
+    /// So many may go still; what stays does not count.
     left: u64,
     tally: Tally,
 }
 
 impl Sending<'_> {
     fn batch(&mut self, batch: &mut Batch<'_, '_>) -> Result<Go, Failure> {
-        let (places, publications) = self.meant(batch);
-        if self.is_dry {
-            publications.iter().for_each(|publication| self.tally.go(publication));
-        } else if !publications.is_empty() {
-            if !self.pace.wait(publications.len(), self.session.interrupt()) {
-                self.tally.was_interrupted = true;
-                return Ok(Go::Enough);
+        let mut next = 0;
+        // More than once where some stay and others of the batch can go instead.
+        while self.left > 0 && next < batch.letters().len() {
+            let (places, publications) = self.meant(batch, &mut next);
+            if self.is_dry {
+                publications.iter().for_each(|publication| self.tally.go(publication));
+                self.left -= publications.len() as u64;
+            } else if !publications.is_empty() {
+                if !self.pace.wait(publications.len(), self.session.interrupt()) {
+                    self.tally.was_interrupted = true;
+                    return Ok(Go::Enough);
+                }
+                self.send(batch, &places, &publications)?;
             }
-            self.send(batch, &places, &publications)?;
+            self.progress.add(places.len() as u64);
         }
-        self.progress.add(places.len() as u64);
         Ok(if self.left == 0 { Go::Enough } else { Go::On })
     }
 
-    /// Those of the batch that are meant, as they are to be sent.
-    fn meant(&mut self, batch: &Batch<'_, '_>) -> (Vec<usize>, Vec<Publication>) {
+    /// Those of the batch that are meant, from the next one on, as they are to be sent: no more than may go.
+    fn meant(&mut self, batch: &Batch<'_, '_>, next: &mut usize) -> (Vec<usize>, Vec<Publication>) {
         let (mut places, mut publications) = (Vec::new(), Vec::new());
-        for (place, letter) in batch.letters().iter().enumerate() {
-            if self.left == 0 || !self.matcher.matches(&letter.message) {
+        for (place, letter) in batch.letters().iter().enumerate().skip(*next) {
+            if places.len() as u64 == self.left {
+                break;
+            }
+            *next = place + 1;
+            if !self.matcher.matches(&letter.message) {
                 continue;
             }
-            self.left -= 1;
             self.tally.matched += 1;
             match self.back.to_work(&letter.message) {
                 Ok(publication) => {
@@ -234,6 +243,7 @@ impl Sending<'_> {
         for ((place, publication), receipt) in places.iter().zip(publications).zip(receipts) {
             match receipt {
                 Receipt::Taken => {
+                    self.left -= 1;
                     self.tally.go(publication);
                     batch.take(*place)?;
                 }

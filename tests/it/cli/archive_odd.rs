@@ -47,13 +47,13 @@ fn what_cannot_be_read_stays_where_it_is() {
         assert_eq!(bodies(&stage.take("letters", 1)), [b"2"], "after {expected}");
     };
     publish_three();
-    let replay = ["archive", "replay", "--exactly", "letters", "--to", "other"];
+    let replay = ["archive", "replay", "--exactly", "letters", "--to", "other", "--limit", "2"];
     check(&url, &replay, 1, &["1 message stayed: what it has cannot be read", "replayed 2 messages of the 3"]);
     assert_eq!(bodies(&stage.take("other", 2)), [b"1", b"3"]);
     left("replay");
 
     publish_three();
-    let export = ["archive", "export", "--exactly", "letters", "--drop", "--to", &exported];
+    let export = ["archive", "export", "--exactly", "letters", "--drop", "--limit", "2", "--to", &exported];
     check(&url, &export, 1, &["1 message stayed: what they have cannot be read", "exported 2 messages of the 3"]);
     assert_eq!(fs::read_to_string(&exported).unwrap().lines().count(), 2);
     left("export");
@@ -123,4 +123,14 @@ fn only_those_that_somebody_has_agreed_to_are_dropped() {
     assert!(shows("1 message of those you agreed to"), "{:?}", fs::read_to_string(&screen));
     stage.until("the third is back", || stage.ready("orders.archive") == 1);
     assert_eq!(bodies(&stage.take("orders.archive", 1)), [b"3"]);
+}
+
+#[test]
+fn what_stays_does_not_count_against_the_limit() {
+    let (stage, url) = archived(&[("1", "gone"), ("2", "gone"), ("3", "orders"), ("4", "orders")]);
+    stage.connection.declare_queue(&Queue::new("orders")).unwrap();
+    let replay = ["archive", "replay", "orders", "--limit", "1"];
+    check(&url, &replay, 1, &["2 messages stayed: no queue takes it", "replayed 1 message of the 4"]);
+    assert_eq!(bodies(&stage.take("orders", 1)), [b"3"]);
+    stage.until("the others are back", || stage.ready("orders.archive") == 3);
 }
