@@ -15,6 +15,7 @@
 use super::which::Found;
 use crate::broker::{Connection, Inbox, Letter, Subscribe};
 use crate::cli::failure::Failure;
+use crate::cli::note::{count, note};
 use crate::cli::session::{Interrupt, Session};
 use crate::error::Error;
 use crate::topology::Queue;
@@ -214,8 +215,11 @@ impl<'s> Going<'_, '_, '_, 's> {
             }
             let letters = self.gather()?;
             if letters.is_empty() {
-                // Interrupted, or somebody else has taken the rest.
                 self.walked.was_interrupted = self.walk.interrupt.is_asked();
+                if !self.walked.was_interrupted {
+                    let (rest, queue) = (count(self.remaining(), "message"), self.walk.queue);
+                    note(&format!("{rest} of `{queue}` were not seen: another consumer has or had them, or they expired"));
+                }
                 break;
             }
             if self.hand_over(letters, visit)? == Go::Enough {

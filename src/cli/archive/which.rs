@@ -2,6 +2,7 @@
 
 use crate::broker::{Connection, DeliveryLimit};
 use crate::cli::failure::Failure;
+use crate::cli::note::{count, note};
 use crate::error::Fault;
 use crate::topology::Queue;
 
@@ -63,6 +64,9 @@ impl Which {
             Fault::NotFound => Failure::broker(self.is_missing(&name)),
             _ => Failure::from(err),
         })?;
+        if status.consumers > 0 {
+            note(&format!("`{name}` has {}: what is held there is not seen here", count(status.consumers.into(), "consumer")));
+        }
         let limit = connection.delivery_limit(&name)?;
         let counts_looks = !connection.is_rabbitmq_from((4, 3, 0));
         Ok(Found { name, messages: status.messages.into(), limit, counts_looks })

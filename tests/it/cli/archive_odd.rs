@@ -134,3 +134,14 @@ fn what_stays_does_not_count_against_the_limit() {
     assert_eq!(bodies(&stage.take("orders", 1)), [b"3"]);
     stage.until("the others are back", || stage.ready("orders.archive") == 3);
 }
+
+#[test]
+fn what_another_consumer_holds_is_told() {
+    let (stage, url) = archived(&[("1", "orders"), ("2", "orders"), ("3", "orders")]);
+    let look = |inbox: &mut bootstep::Inbox<'_>| {
+        (0..2).for_each(|_| drop(inbox.next(SOON).unwrap().expect("it is ready")));
+        let held = "`orders.archive` has 1 consumer: what is held there is not seen here";
+        check(&url, &["archive", "list", "orders"], 0, &[held, "1 of 1 messages"]);
+    };
+    stage.connection.consume("orders.archive", 2, look).unwrap();
+}
