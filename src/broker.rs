@@ -11,7 +11,7 @@ mod version;
 
 pub use inbox::Inbox;
 #[cfg(feature = "cli")]
-pub(crate) use probe::DeliveryLimit;
+pub(crate) use probe::{DeliveryLimit, Room};
 pub use publish_each::{Answers, Receipt};
 pub use subscribe::Subscribe;
 

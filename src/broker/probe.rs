@@ -56,6 +56,36 @@ impl Connection {
     }
 }
 
+/// What a queue does when it is full (<https://www.rabbitmq.com/docs/maxlength>). A policy may say otherwise; AMQP does not tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// It has no limit, or refuses what it has no room for.
+    Enough,
+    /// Beyond so many messages it drops its oldest.
+    Messages(u64),
+    /// Beyond so many bytes of bodies it drops its oldest.
+    Bytes(u64),
+    /// The broker does not let us know.
+    Unknown,
+}
+
+impl Connection {
+    /// What an existing queue does when it is full. The queue is not changed by the question.
+    ///
+    /// # Errors
+    /// When there is no such queue ([`Fault::NotFound`]), or the connection is lost.
+    pub(crate) fn room(&self, queue: &str) -> Result<Room, Error> {
+        match self.declare_queue(&Queue::existing(queue)) {
+            Err(err) if err.fault() == Fault::Locked => return Ok(Room::Unknown),
+            status => status?,
+        };
+        match (Probe { connection: self, known: Queue::new(queue) }).room() {
+            Err(err) if matches!(err.fault(), Fault::Lost | Fault::Timeout | Fault::NotFound) => Err(err),
+            room => Ok(room.unwrap_or(Room::Unknown)),
+        }
+    }
+}
+
 struct Probe<'a> {
     connection: &'a Connection,
     /// What has been found out so far.
@@ -63,6 +93,17 @@ struct Probe<'a> {
 }
 
 impl Probe<'_> {
+    fn room(&mut self) -> Result<Room, Error> {
+        let mut limit = |argument| Ok::<_, Error>(self.ask(argument)?.and_then(|text| text.parse().ok()));
+        let room = match (limit("x-max-length-bytes")?, limit("x-max-length")?) {
+            (Some(bytes), _) => Room::Bytes(bytes),
+            (None, Some(messages)) => Room::Messages(messages),
+            (None, None) => return Ok(Room::Enough),
+        };
+        let refuses = self.ask("x-overflow")?.is_some_and(|overflow| overflow.starts_with("reject"));
+        Ok(if refuses { Room::Enough } else { room })
+    }
+
     /// The value of one argument, `None` if it is not set. What else differs is found on the way.
     fn ask(&mut self, argument: &str) -> Result<Option<String>, Error> {
         for _ in 0..QUESTIONS_AT_MOST {
@@ -125,6 +166,23 @@ mod tests {
         check(rich().quorum(), DeliveryLimit::None);
         check(rich().quorum().delivery_limit(5), DeliveryLimit::At(5));
         check(Queue::new("jobs").quorum().delivery_limit(0).single_active_consumer(), DeliveryLimit::At(0));
+    }
+
+    #[test]
+    fn what_a_full_queue_does_is_found_whatever_else_it_was_declared_with() {
+        #[track_caller]
+        fn check(queue: Queue, expected: Room) {
+            let connection = Broker::from(&MemoryBroker::new()).connect("test").unwrap();
+            connection.declare_queue(&queue).unwrap();
+            assert_eq!(connection.room(&queue.name).unwrap(), expected);
+        }
+        let rich = || Queue::new("jobs").transient().dead_letter_to("", "dead").argument("x-max-priority", 5);
+        check(rich(), Room::Enough);
+        check(rich().max_length(1000), Room::Messages(1000));
+        check(rich().max_length(1000).overflow("drop-head"), Room::Messages(1000));
+        check(rich().max_length(1000).max_length_bytes(2000), Room::Bytes(2000));
+        check(rich().max_length(1000).overflow("reject-publish"), Room::Enough);
+        check(Queue::new("jobs").quorum().max_length(7), Room::Messages(7));
     }
 
     #[test]

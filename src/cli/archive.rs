@@ -15,6 +15,7 @@ mod list;
 mod look;
 mod past;
 mod replay;
+mod room;
 mod safe;
 mod show;
 mod walk;

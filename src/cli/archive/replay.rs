@@ -2,6 +2,7 @@
 
 use super::back::{Back, Target};
 use super::filter::{Filter, Matcher};
+use super::room::Rooms;
 use super::walk::{Batch, Go, Walk, Walked};
 use super::which::{Found, Which};
 use crate::broker::{Connection, Receipt};
@@ -13,7 +14,7 @@ use crate::cli::session::{Progress, Session};
 use crate::message::Publication;
 use crate::topology::Queue;
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
 /// Reasons and targets that are told apart; more are told together.
@@ -72,6 +73,12 @@ impl Replay {
         let user = outflow.user();
         let back = Back { target: &target, user: user.as_deref(), without: &self.without_header, now: matcher.now() };
         let most = self.filter.limit().unwrap_or(u64::MAX).min(found.messages);
+        let (is_dry, yes) = (self.dry_run, self.which.yes);
+        let mut rooms = Rooms { session, connection: &connection, most, is_dry, yes, known: BTreeSet::new() };
+        if let (Target::Queue(queue), 1..) = (&target, most) {
+            // Rather now than with messages in hand.
+            rooms.agree(queue)?;
+        }
         let mut sending = Sending {
             session,
             outflow,
@@ -79,7 +86,8 @@ impl Replay {
             back,
             pace: Pace::of(self.rate),
             progress: session.progress(Some(most), "replayed"),
-            is_dry: self.dry_run,
+            is_dry,
+            rooms,
             left: most,
             tally: Tally::default(),
         };
@@ -188,6 +196,7 @@ struct Sending<'a> {
     pace: Pace,
     progress: Progress,
     is_dry: bool,
+    rooms: Rooms<'a>,
     /// So many may go still; what stays does not count.
     left: u64,
     tally: Tally,
@@ -199,6 +208,9 @@ impl Sending<'_> {
         // More than once where some stay and others of the batch can go instead.
         while self.left > 0 && next < batch.letters().len() {
             let (places, publications) = self.meant(batch, &mut next);
+            for publication in publications.iter().filter(|publication| publication.exchange.is_empty()) {
+                self.rooms.agree(&publication.routing_key)?;
+            }
             if self.is_dry {
                 publications.iter().for_each(|publication| self.tally.go(publication));
                 self.left -= publications.len() as u64;

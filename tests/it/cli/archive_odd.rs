@@ -145,3 +145,19 @@ fn what_another_consumer_holds_is_told() {
     };
     stage.connection.consume("orders.archive", 2, look).unwrap();
 }
+
+#[test]
+fn messages_do_not_push_others_out_of_a_queue_without_a_yes() {
+    let (stage, url) = archived(&[("1", "orders"), ("2", "orders"), ("3", "orders")]);
+    stage.connection.declare_queue(&Queue::new("orders").max_length(2)).unwrap();
+    let replay = ["archive", "replay", "orders"];
+    let loss = "`orders` drops its oldest messages when it has more than 2 messages";
+    check(&url, &replay, 2, &[loss, "up to 3 messages would go there", "--yes"]);
+    check(&url, &[&replay[..], &["--to", "orders"]].concat(), 2, &[loss, "--yes"]);
+    stage.until("all are there still", || stage.ready("orders.archive") == 3);
+    check(&url, &[&replay[..], &["--dry-run"]].concat(), 0, &[loss, "would replay 3 messages"]);
+    stage.until("all are there still", || stage.ready("orders.archive") == 3);
+    check(&url, &[&replay[..], &["--limit", "2"]].concat(), 0, &["replayed 2 messages of the 3"]);
+    check(&url, &[&replay[..], &["--yes"]].concat(), 0, &["replayed 1 message of the 1"]);
+    assert_eq!(bodies(&stage.take("orders", 2)), [b"2", b"3"]);
+}
