@@ -110,13 +110,14 @@ impl Replay {
 
     fn tell(
         &self,
-        tally: Tally,
+        mut tally: Tally,
         ended: Result<Walked, Failure>,
         found: &Found,
         connection: &Connection,
         out: &mut dyn Write,
     ) -> Done {
         let was_interrupted = matches!(&ended, Ok(walked) if walked.was_interrupted) || tally.was_interrupted;
+        let missing = if self.dry_run { tally.keep_missing(connection) } else { BTreeSet::new() };
         if self.json {
             let report = json!({
                 "queue": found.name, "dry_run": self.dry_run, "held": found.messages, "matched": tally.matched,
@@ -125,7 +126,7 @@ impl Replay {
             writeln!(out, "{report}")?;
         } else if self.dry_run {
             for (target, number) in &tally.targets {
-                let missing = if is_missing(target, connection) { ", which does not exist" } else { "" };
+                let missing = if missing.contains(target) { ", which does not exist" } else { "" };
                 writeln!(out, "{} would go to {target}{missing}", count(*number, "message"))?;
             }
         }
@@ -170,6 +171,18 @@ struct Tally {
 impl Tally {
     fn keep(&mut self, why: String) {
         add(&mut self.kept, why, "for other reasons");
+    }
+
+    /// In a dry run: what would find no queue would stay.
+    fn keep_missing(&mut self, connection: &Connection) -> BTreeSet<String> {
+        let targets = self.targets.keys();
+        let missing: BTreeSet<String> = targets.filter(|target| is_missing(target, connection)).cloned().collect();
+        for target in &missing {
+            let number = self.targets[target];
+            self.replayed -= number;
+            self.kept.insert(format!("{target} does not exist"), number);
+        }
+        missing
     }
 
     fn go(&mut self, publication: &Publication) {
