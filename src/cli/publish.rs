@@ -39,7 +39,7 @@ pub(crate) struct Publish {
     #[arg(long, value_name = "EXCHANGE")]
     exchange: Option<String>,
     /// With this routing key [default: empty]
-    #[arg(long, value_name = "KEY", requires = "exchange")]
+    #[arg(long, value_name = "KEY", requires = "exchange", conflicts_with = "queue")]
     routing_key: Option<String>,
     /// The body is all that this file has; `-` is standard input
     #[arg(long, value_name = "FILE")]
@@ -52,7 +52,7 @@ pub(crate) struct Publish {
     json_lines: Option<PathBuf>,
     #[command(flatten)]
     dress: Dress,
-    /// Publishes everything so many times
+    /// Publishes everything so many times; not what comes by `--lines` or `--json-lines`
     #[arg(long, value_name = "TIMES", default_value_t = 1, conflicts_with_all = ["lines", "json_lines"])]
     repeat: u64,
     /// At the most so many in a second (`500/s`), a minute or an hour [default: as fast as the broker confirms]

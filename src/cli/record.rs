@@ -42,13 +42,13 @@ pub(crate) struct Record {
     #[arg(long, value_name = "EXCHANGE")]
     exchange: Option<String>,
     /// Only with this routing key, as a binding takes it; may be given again [default: `#`]
-    #[arg(long, value_name = "KEY", requires = "exchange")]
+    #[arg(long, value_name = "KEY", requires = "exchange", conflicts_with = "queue")]
     routing_key: Vec<String>,
     /// The messages of this queue; they are gone from it then, so say `--take` as well
     #[arg(long, value_name = "QUEUE")]
     queue: Option<String>,
     /// Takes the messages off the queue
-    #[arg(long, requires = "queue")]
+    #[arg(long, requires = "queue", conflicts_with = "exchange")]
     take: bool,
     #[command(flatten)]
     to: WriteTo,
