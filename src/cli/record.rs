@@ -115,11 +115,19 @@ impl Record {
         Ok(connection.declare_queue(&own)?.name)
     }
 
-    /// Tells if the queue of its own was full in the end.
+    /// Tells what has passed and is not in the file; with a limit, more was not wanted.
     fn watch_for_loss(&self, connection: &Connection, queue: &str) {
-        let is_full = || connection.declare_queue(&Queue::existing(queue)).is_ok_and(|status| status.messages >= WAITING);
-        if self.queue.is_none() && is_full() {
-            note("messages passed faster than they could be written: the oldest of them were left out");
+        if self.queue.is_some() {
+            return;
+        }
+        match connection.declare_queue(&Queue::existing(queue)).map_or(0, |status| status.messages) {
+            WAITING.. => note("messages passed faster than they could be written: the oldest of them were left out"),
+            1.. if self.limit.is_some() => {}
+            0 => {}
+            left => note(&format!(
+                "{} passed before the end and were not written: they passed faster than that",
+                count(left.into(), "message")
+            )),
         }
     }
 
