@@ -53,6 +53,7 @@ impl<'a> Outflow<'a> {
     pub fn expect_queue(&self, queue: &str) -> Result<(), Failure> {
         match self.connection.declare_queue(&Queue::existing(queue)) {
             // Who has it to himself may still be sent something.
+            Err(err) if err.fault() == Fault::NotFound => Err(is_missing("queue", queue)),
             Err(err) if err.fault() != Fault::Locked => Err(err.into()),
             _ => Ok(()),
         }
@@ -147,12 +148,18 @@ impl<'a> Outflow<'a> {
         }
         let why = match self.connection.declare_exchange(&Exchange::existing(exchange)) {
             Ok(()) => None,
+            Err(err) if err.fault() == Fault::NotFound => Some(is_missing("exchange", exchange).what),
             Err(err) if err.is_transient() => return Err(self.broken_off(err)),
             Err(err) => Some(Failure::from(err).what),
         };
         self.exchanges.insert(exchange.to_owned(), why.clone());
         Ok(why)
     }
+}
+
+/// In the words of somebody who does not declare it, but asks for it.
+fn is_missing(what: &str, name: &str) -> Failure {
+    Failure::broker(format!("there is no {what} `{name}`: declare the {what}, or correct its name"))
 }
 
 /// Whether the connection lives, and what ended the channel was in a message.

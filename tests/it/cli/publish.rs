@@ -149,7 +149,7 @@ fn what_cannot_be_meant_is_told_with_what_to_do() {
     let passed = ["line 2 of", "is left out", "published 1 message", "error: 1 broken line left out"];
     check(&["--queue", "orders", "--json-lines", broken, "--skip-broken"], 1, &passed);
     check(&["--queue", "nobody", "lost"], 3, &["`nobody`", "declare the queue"]);
-    check(&["--exchange", "nobody", "lost"], 3, &["`nobody`", "no exchange", "declare the exchange"]);
+    check(&["--exchange", "nobody", "lost"], 3, &["there is no exchange `nobody`: declare the exchange"]);
     check(&["--queue", "orders", "--routing-key", "k", "lost"], 2, &["cannot be used with"]);
     let long = "x".repeat(256);
     check(&["--queue", "orders", "--property", &format!("message_id={long}"), "lost"], 1, &["its message id has 256 bytes"]);
