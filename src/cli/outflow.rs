@@ -1,13 +1,13 @@
 //! Publishing for the commands that move messages: in batches, each message mandatory and confirmed, and told apart by what became of it.
 
 use super::failure::Failure;
-use super::note::note;
+use super::note::{count, note};
 use super::session::Session;
 use crate::broker::{Answers, Connection, Receipt};
 use crate::error::{Error, Fault};
-use crate::message::Publication;
+use crate::message::{Properties, Publication};
 use crate::topology::{Exchange, Queue};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 /// Messages that are published before anybody waits for their confirms; what a killed command may do twice.
@@ -29,6 +29,22 @@ pub(crate) struct Outflow<'a> {
     connection: Connection,
     /// Exchanges that were asked for, and why they cannot be published to.
     exchanges: HashMap<String, Option<String>>,
+    /// User ids that the broker takes over this connection: its own, and all if its user has the tag `impersonator`.
+    users: HashSet<String>,
+    /// How many were published again and may be there twice.
+    repeated: u64,
+}
+
+/// No way out leaves it unsaid.
+impl Drop for Outflow<'_> {
+    fn drop(&mut self) {
+        if self.repeated > 0 {
+            note(&format!(
+                "{} may be there twice: the broker closed the channel for a message and did not say for which",
+                count(self.repeated, "message")
+            ));
+        }
+    }
 }
 
 /// What became of a batch.
@@ -41,7 +57,9 @@ pub(crate) struct Sent {
 
 impl<'a> Outflow<'a> {
     pub fn open(session: &'a Session) -> Result<Self, Failure> {
-        Ok(Outflow { session, connection: session.connect()?, exchanges: HashMap::new() })
+        let connection = session.connect()?;
+        let users = user_of(&connection.place()).map(str::to_owned).into_iter().collect();
+        Ok(Outflow { session, connection, exchanges: HashMap::new(), users, repeated: 0 })
     }
 
     /// The user that the connection is open as: the broker takes no other user id on a message.
@@ -81,6 +99,30 @@ impl<'a> Outflow<'a> {
                 *receipt = Receipt::Unfit(why);
             }
         }
+        let mut begin = 0;
+        while begin < batch.len() {
+            let end = begin + self.together(&batch[begin..]);
+            self.send_run(&batch[begin..end], &mut receipts[begin..end])?;
+            begin = end;
+        }
+        Ok(())
+    }
+
+    /// How many can go together, from the first: one that the broker might close the channel for goes alone, so that no other is in
+    /// doubt for it.
+    fn together(&self, batch: &[Publication]) -> usize {
+        batch.iter().take_while(|publication| !self.is_doubtful(publication)).count().max(1)
+    }
+
+    fn is_doubtful(&self, publication: &Publication) -> bool {
+        let Properties { user_id, expiration, .. } = &publication.properties;
+        user_id.as_ref().is_some_and(|user| !self.users.contains(user))
+            || expiration.as_ref().is_some_and(|time| time.parse::<u32>().is_err())
+            // More than RabbitMQ 4 takes by default (<https://www.rabbitmq.com/docs/limits>).
+            || publication.body().len() > BATCH_BYTES
+    }
+
+    fn send_run(&mut self, batch: &[Publication], receipts: &mut [Receipt]) -> Result<(), Failure> {
         loop {
             let unsent = || (0..batch.len()).filter(|place| receipts[*place] == Receipt::Unsent);
             let places: Vec<usize> = unsent().collect();
@@ -92,15 +134,27 @@ impl<'a> Outflow<'a> {
             };
             places.iter().zip(answered).for_each(|(place, receipt)| receipts[*place] = receipt);
             match ended {
-                None => return Ok(()),
+                None => {
+                    self.learn_user(batch, receipts);
+                    return Ok(());
+                }
+                Some(err) if is_of_one_message(&err) && batch.len() == 1 => receipts[0] = Receipt::Unfit(err.to_string()),
                 Some(err) if is_of_one_message(&err) => self.find_culprit(batch, receipts)?,
                 Some(err) => return Err(self.broken_off(err)),
             }
         }
     }
 
-    /// A broker closes the channel for one message (a user id that is not ours, a body too large) and does not say which: all that
-    /// may be meant are published again, one by one. Those around it may then be there twice.
+    /// A user id that the broker has taken once need not go alone.
+    fn learn_user(&mut self, batch: &[Publication], receipts: &[Receipt]) {
+        if let ([Publication { properties: Properties { user_id: Some(user), .. }, .. }], [Receipt::Taken]) = (batch, receipts)
+        {
+            self.users.insert(user.clone());
+        }
+    }
+
+    /// A broker closes the channel for one message (a `CC` that is no list, a routing key that is not allowed) and does not say
+    /// which: all that may be meant are published again, one by one. Those around it may then be there twice.
     fn find_culprit(&mut self, batch: &[Publication], receipts: &mut [Receipt]) -> Result<(), Failure> {
         for place in 0..batch.len() {
             if receipts[place] != Receipt::Unknown {
@@ -109,7 +163,7 @@ impl<'a> Outflow<'a> {
             let Answers { receipts: mut answered, ended } = self.publish(&batch[place..=place]);
             receipts[place] = answered.pop().unwrap_or(Receipt::Unknown);
             match ended {
-                None => {}
+                None => self.repeated += u64::from(receipts[place] == Receipt::Taken),
                 Some(err) if is_of_one_message(&err) => receipts[place] = Receipt::Unfit(err.to_string()),
                 Some(err) => return Err(self.broken_off(err)),
             }
