@@ -41,16 +41,33 @@ impl Inbox<'_> {
     /// # Errors
     /// When the broker does not answer in time ([`Fault::Timeout`]), or closed the channel or the connection.
     pub fn more(&mut self, prefetch: u16) -> Result<(), Error> {
+        self.pause()?;
+        self.resume(prefetch)
+    }
+
+    /// Nothing more is delivered until [`resume`](Inbox::resume). What is on its way until then waits here: ask for the
+    /// [`next`](Inbox::next) no more often than there are such.
+    pub(crate) fn pause(&mut self) -> Result<(), Error> {
         self.source.be_patient();
         self.source.cancel()?;
         let due = later(Instant::now(), CANCEL_LIMIT);
         loop {
             match self.hear(due)? {
                 Heard::Letter(letter) => self.early.push_back(letter),
-                Heard::CancelDone => return self.source.resume(prefetch),
+                Heard::CancelDone => return Ok(()),
                 Heard::Nothing => return Err(Error::new(Fault::Timeout, "the broker did not answer a cancel in time")),
             }
         }
+    }
+
+    /// After a [`pause`](Inbox::pause): so many may come beside what is unsettled.
+    pub(crate) fn resume(&mut self, prefetch: u16) -> Result<(), Error> {
+        self.source.resume(prefetch)
+    }
+
+    /// How many came before a [`pause`](Inbox::pause) and were not asked for since.
+    pub(crate) fn waiting(&self) -> usize {
+        self.early.len()
     }
 
     fn hear(&mut self, due: Instant) -> Result<Heard, Error> {

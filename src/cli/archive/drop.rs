@@ -91,11 +91,21 @@ struct Going<'a> {
 }
 
 impl Going<'_> {
+    fn walk(&self, most: u64) -> Walk<'_> {
+        let walk = Walk::new(self.session, self.connection, self.found);
+        // With filters nobody knows how many have to be looked at.
+        if self.matcher.is_empty() {
+            walk.wanted(most)
+        } else {
+            walk
+        }
+    }
+
     /// Answers how many are meant, and notes which.
     fn look(&self, most: u64, agreed: &mut Agreed) -> Result<u64, Failure> {
         let progress = self.session.progress(Some(self.found.messages), "looked at");
         let mut meant = 0;
-        let walked = Walk::new(self.session, self.connection, self.found).run(&mut |batch| {
+        let walked = self.walk(most).run(&mut |batch| {
             for letter in batch.letters() {
                 if meant < most && self.matcher.matches(&letter.message) {
                     meant += 1;
@@ -103,7 +113,7 @@ impl Going<'_> {
                 }
             }
             progress.add(batch.letters().len() as u64);
-            Ok(if meant == most { Go::Enough } else { Go::On })
+            Ok(Go::still(most - meant))
         })?;
         match walked.was_interrupted {
             true => Err(Failure::incomplete("interrupted; nothing was dropped")),
@@ -115,7 +125,7 @@ impl Going<'_> {
     fn drop(&self, most: u64, mut agreed: Option<&mut Agreed>) -> Result<(u64, Walked), Failure> {
         let progress = self.session.progress(Some(most), "dropped");
         let mut dropped = 0;
-        let walked = Walk::new(self.session, self.connection, self.found).run(&mut |batch| {
+        let walked = self.walk(most).run(&mut |batch| {
             let before = dropped;
             for place in 0..batch.letters().len() {
                 let message = &batch.letters()[place].message;
@@ -126,7 +136,7 @@ impl Going<'_> {
                 }
             }
             progress.add(dropped - before);
-            Ok(if dropped == most { Go::Enough } else { Go::On })
+            Ok(Go::still(most - dropped))
         })?;
         Ok((dropped, walked))
     }

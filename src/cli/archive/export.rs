@@ -50,7 +50,9 @@ impl Export {
         let mut left = self.filter.limit().unwrap_or(u64::MAX);
         let progress = session.progress(Some(left.min(found.messages)), "exported");
         let (mut exported, mut unread) = (0, 0);
-        let ended = Walk::new(session, &connection, &found).batch(BATCH).run(&mut |batch: &mut Batch<'_, '_>| {
+        let walk = Walk::new(session, &connection, &found).batch(BATCH);
+        let walk = if matcher.is_empty() { walk.wanted(left) } else { walk };
+        let ended = walk.run(&mut |batch: &mut Batch<'_, '_>| {
             let mut places = Vec::new();
             for (place, letter) in batch.letters().iter().enumerate() {
                 if left == 0 || !matcher.matches(&letter.message) {
@@ -71,7 +73,7 @@ impl Export {
             }
             exported += places.len() as u64;
             progress.add(places.len() as u64);
-            Ok(if left == 0 { Go::Enough } else { Go::On })
+            Ok(Go::still(left))
         });
         progress.finish();
         let ended = ended.and_then(|walked| file.sync().map(|()| walked));

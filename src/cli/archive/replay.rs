@@ -92,6 +92,7 @@ impl Replay {
             tally: Tally::default(),
         };
         let walk = Walk::new(session, &connection, &found).batch(sending.pace.batch(BATCH)).window(sending.pace.minute());
+        let walk = if matcher.is_empty() { walk.wanted(most) } else { walk };
         let ended = walk.run(&mut |batch| sending.batch(batch));
         sending.progress.finish();
         self.tell(sending.tally, ended, &found, &connection, out)
@@ -236,7 +237,7 @@ impl Sending<'_> {
             }
             self.progress.add(places.len() as u64);
         }
-        Ok(if self.left == 0 { Go::Enough } else { Go::On })
+        Ok(Go::still(self.left))
     }
 
     /// Those of the batch that are meant, from the next one on, as they are to be sent: no more than may go.

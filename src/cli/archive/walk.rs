@@ -56,13 +56,27 @@ pub(crate) struct Walk<'a> {
     at_most: u64,
     batch: usize,
     window: u64,
+    wanted: Option<u64>,
 }
 
 /// Whether a walk goes on after a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Go {
     On,
+    /// On, for so many further messages; of use to who takes all that come, see [`Walk::wanted`].
+    Still(u64),
     Enough,
+}
+
+impl Go {
+    /// On for so many, if there are any.
+    pub fn still(left: u64) -> Go {
+        if left == 0 {
+            Go::Enough
+        } else {
+            Go::Still(left)
+        }
+    }
 }
 
 /// How a walk ended.
@@ -79,12 +93,20 @@ impl<'a> Walk<'a> {
     /// Through all that the queue held when it was found.
     pub fn new(session: &'a Session, connection: &'a Connection, found: &'a Found) -> Self {
         let (queue, at_most) = (found.name.as_str(), found.messages);
-        Walk { connection, interrupt: session.interrupt(), queue, at_most, batch: 500, window: WINDOW_AT_MOST }
+        Walk { connection, interrupt: session.interrupt(), queue, at_most, batch: 500, window: WINDOW_AT_MOST, wanted: None }
     }
 
     /// No further than so many messages.
     pub fn at_most(mut self, messages: u64) -> Self {
         self.at_most = self.at_most.min(messages);
+        self
+    }
+
+    /// As many as are wanted, or pass and are no good: never more are taken out than are wanted still, because a queue may count a
+    /// delivery of each that goes back. The visitor says by [`Go::Still`] how many that are.
+    pub fn wanted(mut self, messages: u64) -> Self {
+        // Who wants all need not be careful.
+        self.wanted = (messages < self.at_most).then_some(messages);
         self
     }
 
@@ -109,10 +131,11 @@ impl<'a> Walk<'a> {
         if self.at_most == 0 {
             return Ok(Walked::default());
         }
-        let window = FIRST_WINDOW.min(self.window).min(self.at_most);
+        let window = FIRST_WINDOW.min(self.window).min(self.at_most).min(self.wanted.unwrap_or(u64::MAX));
         let options = Subscribe::new().prefetch(prefetch(window));
         let walked = self.connection.consume_with(self.queue, &options, |inbox| {
-            Going { walk: &self, inbox, window: Window::of(window, self.window), walked: Walked::default() }.go(visit)
+            let (window, walked) = (Window::of(window, self.window), Walked::default());
+            Going { walk: &self, inbox, window, walked, wanted: self.wanted, is_open: true }.go(visit)
         });
         walked.map_err(|err| self.ended(0, &err))?
     }
@@ -199,6 +222,10 @@ struct Going<'w, 'a, 'i, 's> {
     inbox: &'i mut Inbox<'s>,
     window: Window,
     walked: Walked,
+    /// How many more may come, if somebody is careful.
+    wanted: Option<u64>,
+    /// Whether the broker delivers.
+    is_open: bool,
 }
 
 impl<'s> Going<'_, '_, '_, 's> {
@@ -208,12 +235,19 @@ impl<'s> Going<'_, '_, '_, 's> {
                 self.walked.was_interrupted = true;
                 break;
             }
-            if self.window.wants_change(self.remaining()) {
-                let size = self.window.next(self.remaining());
-                self.inbox.more(prefetch(size)).map_err(|err| self.ended(&err))?;
-                self.window = Window::of(size, self.walk.window);
+            match self.wanted {
+                Some(wanted) => self.open(wanted).map_err(|err| self.ended(&err))?,
+                None if self.window.wants_change(self.remaining()) => {
+                    let size = self.window.next(self.remaining());
+                    self.inbox.more(prefetch(size)).map_err(|err| self.ended(&err))?;
+                    self.window = Window::of(size, self.walk.window);
+                }
+                None => {}
             }
             let letters = self.gather()?;
+            if self.wanted.is_some() {
+                self.close().map_err(|err| self.ended(&err))?;
+            }
             if letters.is_empty() {
                 self.walked.was_interrupted = self.walk.interrupt.is_asked();
                 if !self.walked.was_interrupted {
@@ -222,11 +256,33 @@ impl<'s> Going<'_, '_, '_, 's> {
                 }
                 break;
             }
-            if self.hand_over(letters, visit)? == Go::Enough {
-                break;
+            match self.hand_over(letters, visit)? {
+                Go::Enough => break,
+                Go::Still(left) => self.wanted = self.wanted.map(|_| left),
+                Go::On => {}
             }
         }
         Ok(self.walked)
+    }
+
+    /// Lets come what is wanted, beside what is here.
+    fn open(&mut self, wanted: u64) -> Result<(), Error> {
+        let size = self.window.next(self.remaining().min(wanted));
+        let further = size.saturating_sub(self.inbox.waiting() as u64);
+        if !self.is_open && further > 0 {
+            self.inbox.resume(prefetch(further))?;
+            self.window = Window::of(size, self.walk.window);
+            self.is_open = true;
+        }
+        Ok(())
+    }
+
+    /// Before anything is settled: in its place the broker would deliver something that is not wanted.
+    fn close(&mut self) -> Result<(), Error> {
+        if std::mem::take(&mut self.is_open) {
+            self.inbox.pause()?;
+        }
+        Ok(())
     }
 
     fn remaining(&self) -> u64 {
@@ -250,6 +306,8 @@ impl<'s> Going<'_, '_, '_, 's> {
         for (letter, taken) in letters.into_iter().zip(taken) {
             if taken {
                 self.walked.taken += 1;
+                // Nothing comes in its place.
+                self.window.left += u64::from(self.wanted.is_some());
             } else {
                 self.inbox.leave(letter.tag);
                 self.window.left += 1;

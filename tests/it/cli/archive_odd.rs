@@ -161,3 +161,31 @@ fn messages_do_not_push_others_out_of_a_queue_without_a_yes() {
     check(&url, &[&replay[..], &["--yes"]].concat(), 0, &["replayed 1 message of the 1"]);
     assert_eq!(bodies(&stage.take("orders", 2)), [b"2", b"3"]);
 }
+
+#[test]
+fn no_more_are_taken_out_than_are_wanted() {
+    let (stage, url) = Stage::rabbitmq_with_url();
+    let archive = Queue::new("orders.archive").quorum().delivery_limit(2).dead_letter_to("", "lost");
+    stage.connection.declare_queue(&archive).unwrap();
+    for queue in ["orders", "lost"] {
+        stage.connection.declare_queue(&Queue::new(queue)).unwrap();
+    }
+    let letters: Vec<_> = (0..100).map(|id| Publication::new("", "orders.archive", id.to_string())).collect();
+    stage.send(&letters).unwrap();
+    stage.until("they are there", || stage.ready("orders.archive") == 100);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("exported");
+    let file = file.to_str().unwrap();
+    for _ in 0..3 {
+        check(&url, &["archive", "drop", "orders", "--limit", "1", "--yes"], 0, &["dropped 1 message of the"]);
+        check(&url, &["archive", "drop", "orders", "--limit", "12", "--yes"], 0, &["dropped 12 messages of the"]);
+        let replay = ["archive", "replay", "orders", "--to", "orders", "--limit", "12", "--yes"];
+        check(&url, &replay, 0, &["replayed 12 messages of the"]);
+        let export = ["archive", "export", "orders", "--drop", "--to", file, "--append", "--limit", "1", "--yes"];
+        check(&url, &export, 0, &["exported 1 message of the"]);
+    }
+    stage.until("the others are there", || stage.ready("orders.archive") == 22);
+    let left = stage.take("orders.archive", 22);
+    assert!(left.iter().all(|message| message.header("x-delivery-count").is_none()), "none was taken out before");
+    assert_eq!((stage.ready("orders"), stage.ready("lost")), (36, 0));
+}

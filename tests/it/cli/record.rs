@@ -115,7 +115,12 @@ fn what_is_taken_off_a_queue_is_in_the_file_however_often_it_is_killed() {
     fs::write(&file, &half).unwrap();
     let left = scene.stage.ready("orders");
     assert!((1..ALL as u32).contains(&left), "{left} are left");
-    scene.check(&[&take[..], &["--for", "3s"]].concat(), 0, &["bytes are taken off", "recorded "]);
+    let mut rest = Process::start(&mut on(&scene.url, &take));
+    rest.tells(1, "bytes are taken off");
+    let written = || fs::read_to_string(&file).unwrap_or_default();
+    scene.stage.until("all are written", || expected.iter().all(|body| written().contains(&format!("{body:?}"))));
+    assert_eq!(rest.ends_by("INT").0, Some(0));
+    rest.tells(1, "recorded ");
     assert_eq!(scene.stage.ready("orders"), 0);
 
     let queue = ["--to-queue", "orders"];
