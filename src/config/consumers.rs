@@ -168,7 +168,11 @@ impl Rules {
         set(changes, self.concurrency, Consumer::concurrency);
         set(changes, self.retry.clone(), Consumer::retry);
         set(changes, self.layout, Consumer::retry_layout);
-        set(changes, fields.texts("accept"), Consumer::accept);
+        let accept = fields.texts("accept");
+        if accept.as_ref().is_some_and(Vec::is_empty) {
+            fields.wrong("accept", "is empty, and would not keep anything out; leave it out, or name what is accepted");
+        }
+        set(changes, accept, Consumer::accept);
         set(changes, fields.table("archive").map(|fields| retry::archive(&fields)), Consumer::archive);
         set(changes, fields.table("kill_switch").map(|fields| retry::kill_switch(&fields)), Consumer::kill_switch);
         set(changes, fields.lasting("soft_time_limit"), Consumer::soft_time_limit);

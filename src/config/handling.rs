@@ -170,7 +170,14 @@ fn appending(handler: &Fields<'_>, json: bool, around: &Surroundings) -> Option<
         handler.wrong("append", &format!("names a file in `{}`, which is no folder; make it", folder.display()));
     }
     let shown = path.display().to_string();
-    let append = Append::to(path);
+    let is_closed = !path.exists() && nix::unistd::access(folder, nix::unistd::AccessFlags::W_OK).is_err();
+    let append = Append::to(&path);
+    // A file that is not there is not made for a look.
+    let refused = if path.is_file() { append.check().err() } else { None };
+    if around.checks_programs && folder.is_dir() && (is_closed || refused.is_some()) {
+        handler
+            .wrong("append", &format!("names `{shown}`, which this user may not write to; see to its rights, or name another"));
+    }
     let append = if json { append.json() } else { append };
     let append = if handler.truth("sync") == Some(true) { append.sync() } else { append };
     Some(Handling::by(append, format!("appends to `{shown}`")))

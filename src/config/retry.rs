@@ -40,6 +40,11 @@ pub(super) fn read(consumer: &Fields<'_>) -> (Option<RetryPolicy>, Option<RetryL
 
 fn layout(fields: &Fields<'_>) -> Option<RetryLayout> {
     let name = fields.one_of("layout", &LAYOUTS.map(|(name, _)| name))?;
+    if name == "bare" {
+        let all_but_layout = &KEYS[..KEYS.len() - 1];
+        fields
+            .none_of(all_but_layout, "does nothing in the layout `bare`, where a failed message comes again at once, for ever");
+    }
     LAYOUTS.iter().find(|(known, _)| *known == name).map(|(_, layout)| *layout)
 }
 
