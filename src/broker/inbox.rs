@@ -66,6 +66,7 @@ impl Inbox<'_> {
     }
 
     /// How many came before a [`pause`](Inbox::pause) and were not asked for since.
+    #[cfg(feature = "cli")]
     pub(crate) fn waiting(&self) -> usize {
         self.early.len()
     }
