@@ -20,6 +20,7 @@ mod safe;
 mod show;
 mod walk;
 mod which;
+mod window;
 
 use super::failure::Done;
 use super::session::Session;

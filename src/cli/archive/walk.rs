@@ -10,9 +10,10 @@
 //!
 //! It goes through as many messages as the queue held when it was found, never more: what arrives meanwhile, perhaps because it
 //! was sent back and failed again, is left for another time. Nothing is kept of a message that was passed, so memory does not grow
-//! with the queue: at most a window of unsettled messages is here, about 16 MiB of them by what was seen so far.
+//! with the queue: at most a [`Window`] of unsettled messages is here.
 
 use super::which::Found;
+use super::window::{self, Window};
 use crate::broker::{Connection, Inbox, Letter, Subscribe};
 use crate::cli::failure::Failure;
 use crate::cli::note::{count, note};
@@ -20,18 +21,6 @@ use crate::cli::session::{Interrupt, Session};
 use crate::error::Error;
 use crate::topology::Queue;
 use std::time::{Duration, Instant};
-
-/// About so much may be on its way at once.
-const WINDOW_BYTES: u64 = 16 * 1024 * 1024;
-
-/// What a message takes here beside its body: its headers, and their place in memory.
-const AROUND_BODY: u64 = 1024;
-
-/// The first window, before anything is known of the sizes; the next is at most so many times larger.
-const FIRST_WINDOW: u64 = 10;
-const GROWTH: u64 = 8;
-
-const WINDOW_AT_MOST: u64 = 20_000;
 
 /// A batch is complete with so many bytes of bodies, however few they are in.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
@@ -93,7 +82,7 @@ impl<'a> Walk<'a> {
     /// Through all that the queue held when it was found.
     pub fn new(session: &'a Session, connection: &'a Connection, found: &'a Found) -> Self {
         let (queue, at_most) = (found.name.as_str(), found.messages);
-        Walk { connection, interrupt: session.interrupt(), queue, at_most, batch: 500, window: WINDOW_AT_MOST, wanted: None }
+        Walk { connection, interrupt: session.interrupt(), queue, at_most, batch: 500, window: window::MOST, wanted: None }
     }
 
     /// No further than so many messages.
@@ -116,10 +105,10 @@ impl<'a> Walk<'a> {
         self
     }
 
-    /// No more than so many in hand that nobody has passed (20,000 by default): for a visitor that takes its time, because the
+    /// No more than so many in hand that nobody has passed (200 by default): for a visitor that takes its time, because the
     /// broker takes a message back that is unsettled for too long (<https://www.rabbitmq.com/docs/consumers#acknowledgement-timeout>).
     pub fn window(mut self, messages: u64) -> Self {
-        self.window = messages.clamp(1, WINDOW_AT_MOST);
+        self.window = messages.clamp(1, window::MOST);
         self
     }
 
@@ -131,7 +120,7 @@ impl<'a> Walk<'a> {
         if self.at_most == 0 {
             return Ok(Walked::default());
         }
-        let window = FIRST_WINDOW.min(self.window).min(self.at_most).min(self.wanted.unwrap_or(u64::MAX));
+        let window = window::FIRST.min(self.window).min(self.at_most).min(self.wanted.unwrap_or(u64::MAX));
         let options = Subscribe::new().prefetch(prefetch(window));
         let walked = self.connection.consume_with(self.queue, &options, |inbox| {
             let (window, walked) = (Window::of(window, self.window), Walked::default());
@@ -190,32 +179,6 @@ impl Batch<'_, '_> {
     }
 }
 
-/// How many may be unsettled, and how many are.
-struct Window {
-    most: u64,
-    size: u64,
-    left: u64,
-    arrived: u64,
-    bytes: u64,
-}
-
-impl Window {
-    fn of(size: u64, most: u64) -> Self {
-        Window { most, size, left: 0, arrived: 0, bytes: 0 }
-    }
-
-    /// What would be a good size now.
-    fn next(&self, remaining: u64) -> u64 {
-        let each = self.bytes / self.arrived.max(1) + AROUND_BODY;
-        (WINDOW_BYTES / each).min(self.size * GROWTH).clamp(1, self.most).min(remaining)
-    }
-
-    /// Whether it is full, or is used up and much smaller than it could be.
-    fn wants_change(&self, remaining: u64) -> bool {
-        self.left >= self.size || (self.arrived >= self.size && self.next(remaining) >= self.size * 2)
-    }
-}
-
 /// A walk under way.
 struct Going<'w, 'a, 'i, 's> {
     walk: &'w Walk<'a>,
@@ -235,15 +198,11 @@ impl<'s> Going<'_, '_, '_, 's> {
                 self.walked.was_interrupted = true;
                 break;
             }
-            match self.wanted {
-                Some(wanted) => self.open(wanted).map_err(|err| self.ended(&err))?,
-                None if self.window.wants_change(self.remaining()) => {
-                    let size = self.window.next(self.remaining());
-                    self.inbox.more(prefetch(size)).map_err(|err| self.ended(&err))?;
-                    self.window = Window::of(size, self.walk.window);
-                }
-                None => {}
-            }
+            let opened = match self.wanted {
+                Some(wanted) => self.open(wanted),
+                None => self.resize(),
+            };
+            opened.map_err(|err| self.ended(&err))?;
             let letters = self.gather()?;
             if self.wanted.is_some() {
                 self.close().map_err(|err| self.ended(&err))?;
@@ -263,6 +222,18 @@ impl<'s> Going<'_, '_, '_, 's> {
             }
         }
         Ok(self.walked)
+    }
+
+    /// Lets more come, or less at once, where what came says so.
+    fn resize(&mut self) -> Result<(), Error> {
+        if self.window.wants_change(self.remaining()) {
+            let size = self.window.next(self.remaining());
+            self.inbox.more(prefetch(size))?;
+            self.window = Window::of(size, self.walk.window);
+        } else if self.window.arrived >= self.window.size {
+            self.window.forget_sizes();
+        }
+        Ok(())
     }
 
     /// Lets come what is wanted, beside what is here.
