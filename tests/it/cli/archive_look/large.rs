@@ -26,6 +26,22 @@ fn check_thousands(queue: Queue) {
     assert_eq!(place.bodies(3000), expected);
 }
 
+/// What small ones let expect of the size is wrong for those behind them.
+#[test]
+fn large_ones_behind_small_ones_do_not_fill_the_memory() {
+    let place = Place::archive();
+    let body = |number: usize| if number < 1_500 { number.to_string() } else { "x".repeat(50_000) };
+    place.send((0..4_000).map(|number| given_up(&body(number), "late")));
+    place.stage.connection.declare_queue(&Queue::new("orders")).unwrap();
+    let replay = ["archive", "replay", "orders", "--to", "orders", "--rate", "300/s"];
+    let mut child = place.command(&replay).spawn().unwrap();
+    place.stage.until("it has gone on for a while", || place.stage.ready("orders") >= 1_300);
+    let peak_kb = high_water_kb(child.id()).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(peak_kb < 60_000, "{peak_kb} kB at the peak");
+}
+
 /// `cargo test --release --features cli --test it -- --ignored a_million`, with what it prints: time and peak memory.
 #[test]
 #[ignore = "takes minutes"]
