@@ -69,7 +69,8 @@ impl Record {
         let prefetch = self.limit.map_or(BATCH, |limit| limit.min(BATCH)) as u16;
         let due = self.how_long.and_then(|time| Instant::now().checked_add(time));
         let progress = session.progress(self.limit, "recorded");
-        let mut taking = Taking { session, file, progress, due, record: &self, written: 0, acked: 0, open: Vec::new() };
+        let mut taking =
+            Taking { session, file, progress, due, record: &self, prefetch, left: 0, written: 0, acked: 0, open: Vec::new() };
         // From here on Ctrl-C is a wish.
         session.interrupt();
         if self.queue.is_none() {
@@ -142,6 +143,9 @@ struct Taking<'a> {
     progress: Progress,
     due: Option<Instant>,
     record: &'a Record,
+    prefetch: u16,
+    /// How many are unsettled for good, out of those that the prefetch has room for.
+    left: u16,
     written: u64,
     acked: u64,
     /// The tags of what is written and not acked.
@@ -157,7 +161,7 @@ impl Taking<'_> {
                 Some(letter) => {
                     if self.record.is_take() && letter.message.originals().next().is_some() {
                         note("a message is left where it is: what it has cannot be read, and so not be written exactly");
-                        inbox.leave(letter.tag);
+                        self.pass(inbox, letter.tag)?;
                         continue;
                     }
                     self.file.write(&written(&letter.message))?;
@@ -172,6 +176,17 @@ impl Taking<'_> {
             }
         }
         self.settle(inbox)
+    }
+
+    /// Leaves a message, and makes room when nothing but such would be delivered.
+    fn pass(&mut self, inbox: &mut Inbox<'_>, tag: u64) -> Done {
+        inbox.leave(tag);
+        self.left += 1;
+        if self.left == self.prefetch {
+            inbox.more(self.prefetch)?;
+            self.left = 0;
+        }
+        Ok(())
     }
 
     fn is_enough(&self) -> bool {

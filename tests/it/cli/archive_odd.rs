@@ -63,6 +63,14 @@ fn what_cannot_be_read_stays_where_it_is() {
     check(&url, &record, 0, &["a message is left where it is", "recorded 2 messages"]);
     assert_eq!(fs::read_to_string(&recorded).unwrap().lines().count(), 2);
     left("record");
+
+    // The second time it comes first, and is all that may be unsettled at once.
+    publish_three();
+    let record = ["record", "--queue", "letters", "--take", "--for", "10s", "--limit", "1", "--append", "--to", &recorded];
+    check(&url, &record, 0, &["recorded 1 message to"]);
+    stage.until("two are left", || stage.ready("letters") == 2);
+    check(&url, &record, 0, &["a message is left where it is", "recorded 1 message to"]);
+    left("record");
 }
 
 #[test]
