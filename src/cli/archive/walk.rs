@@ -123,7 +123,7 @@ impl<'a> Walk<'a> {
         let window = window::FIRST.min(self.window).min(self.at_most).min(self.wanted.unwrap_or(u64::MAX));
         let options = Subscribe::new().prefetch(prefetch(window));
         let walked = self.connection.consume_with(self.queue, &options, |inbox| {
-            let (window, walked) = (Window::of(window, self.window), Walked::default());
+            let (window, walked) = (Window::of(window, self.window.min(window::allowed(0))), Walked::default());
             Going { walk: &self, inbox, window, walked, wanted: self.wanted, is_open: true }.go(visit)
         });
         walked.map_err(|err| self.ended(0, &err))?
@@ -226,10 +226,11 @@ impl<'s> Going<'_, '_, '_, 's> {
 
     /// Lets more come, or less at once, where what came says so.
     fn resize(&mut self) -> Result<(), Error> {
+        self.window.allow(self.most());
         if self.window.wants_change(self.remaining()) {
             let size = self.window.next(self.remaining());
             self.inbox.more(prefetch(size))?;
-            self.window = Window::of(size, self.walk.window);
+            self.window = Window::of(size, self.most());
         } else if self.window.arrived >= self.window.size {
             self.window.forget_sizes();
         }
@@ -242,7 +243,7 @@ impl<'s> Going<'_, '_, '_, 's> {
         let further = size.saturating_sub(self.inbox.waiting() as u64);
         if !self.is_open && further > 0 {
             self.inbox.resume(prefetch(further))?;
-            self.window = Window::of(size, self.walk.window);
+            self.window = Window::of(size, self.most());
             self.is_open = true;
         }
         Ok(())
@@ -254,6 +255,10 @@ impl<'s> Going<'_, '_, '_, 's> {
             self.inbox.pause()?;
         }
         Ok(())
+    }
+
+    fn most(&self) -> u64 {
+        self.walk.window.min(window::allowed(self.walked.seen))
     }
 
     fn remaining(&self) -> u64 {
