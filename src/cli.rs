@@ -114,10 +114,10 @@ enum Command {
 }
 
 impl Command {
-    fn run(self, mut session: Session, out: &mut dyn Write) -> Result<u8, Failure> {
+    fn run(self, session: Session, out: &mut dyn Write) -> Result<u8, Failure> {
         let done: Done = match self {
             Command::Run(run) => return run.run(session),
-            Command::Check(check) => check.run(&mut session, out),
+            Command::Check(check) => check.run(&session, out),
             Command::Archive(archive) => archive.run(&session, out),
             Command::Publish(publish) => publish.run(&session, out),
             Command::Record(record) => record.run(&session, out),

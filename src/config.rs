@@ -131,8 +131,8 @@ impl Config {
     }
 
     /// The broker that the settings name, if they do; without it, `guest` at `localhost` is meant.
-    pub fn broker(&self) -> Option<Result<Broker, Error>> {
-        self.broker.clone().map(Ok)
+    pub fn broker(&self) -> Option<Broker> {
+        self.broker.clone()
     }
 
     /// A worker for all consumers of the file.

@@ -172,24 +172,31 @@ pub(crate) fn text_names() -> impl Iterator<Item = &'static str> {
 /// When a name is not a property's, or its value is not of its type.
 pub(crate) fn properties_from(map: Map<String, Json>) -> Result<Properties, String> {
     let mut read = Properties::default();
-    for (name, json) in map {
-        let wrong = |wanted: &str| format!("the property `{name}` is not {wanted}");
-        let small = || json.as_u64().and_then(|number| u8::try_from(number).ok()).ok_or_else(|| wrong("a number up to 255"));
-        match name.as_str() {
-            "delivery_mode" => read.delivery_mode = Some(small()?),
-            "priority" => read.priority = Some(small()?),
-            "timestamp" => read.timestamp = Some(json.as_u64().ok_or_else(|| wrong("a number of seconds"))?),
-            "headers" => match json {
-                Json::Object(object) => read.headers = Some(table_from(object)?),
-                _ => return Err(wrong("an object")),
-            },
-            _ => match TEXTS.iter().find(|(known, _)| *known == name) {
-                Some((_, text_of)) => *text_of(&mut read) = Some(json.as_str().ok_or_else(|| wrong("a text"))?.to_owned()),
-                None => return Err(format!("`{name}` is not a property of AMQP")),
-            },
-        }
-    }
+    map.into_iter().try_for_each(|(name, json)| set_property(&mut read, &name, json))?;
     Ok(read)
+}
+
+/// This sets one property, by its name in AMQP.
+///
+/// # Errors
+/// As [`properties_from`].
+pub(crate) fn set_property(properties: &mut Properties, name: &str, json: Json) -> Result<(), String> {
+    let wrong = |wanted: &str| format!("the property `{name}` is not {wanted}");
+    let small = || json.as_u64().and_then(|number| u8::try_from(number).ok()).ok_or_else(|| wrong("a number up to 255"));
+    match name {
+        "delivery_mode" => properties.delivery_mode = Some(small()?),
+        "priority" => properties.priority = Some(small()?),
+        "timestamp" => properties.timestamp = Some(json.as_u64().ok_or_else(|| wrong("a number of seconds"))?),
+        "headers" => match json {
+            Json::Object(object) => properties.headers = Some(table_from(object)?),
+            _ => return Err(wrong("an object")),
+        },
+        _ => match TEXTS.iter().find(|(known, _)| *known == name) {
+            Some((_, text_of)) => *text_of(properties) = Some(json.as_str().ok_or_else(|| wrong("a text"))?.to_owned()),
+            None => return Err(format!("`{name}` is not a property of AMQP")),
+        },
+    }
+    Ok(())
 }
 
 /// A body as one field: `body` if it is text, `body_base64` if it is not.

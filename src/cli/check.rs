@@ -35,8 +35,8 @@ pub(crate) struct Check {
 }
 
 impl Check {
-    pub fn run(self, session: &mut Session, out: &mut dyn Write) -> Done {
-        let worker = session.take_worker();
+    pub fn run(self, session: &Session, out: &mut dyn Write) -> Done {
+        let worker = session.worker();
         let sources = session.sources()?;
         if sources.file.is_none() && sources.set.is_empty() && worker.is_none() {
             return Err(Failure::usage("there is nothing to check: name a configuration file with `-c`"));
@@ -68,9 +68,7 @@ impl Check {
             self.tell_rows(&rows, out)?;
             return self.tell_consumers(config.consumers(), out);
         }
-        let built_in = worker.map_or_else(Broker::from_env, |worker| worker.broker().clone());
-        let broker = config.broker().transpose()?.unwrap_or(built_in);
-        self.at_broker(&plan, &broker, config.consumers(), out)
+        self.at_broker(&plan, &session.broker_of(&config), config.consumers(), out)
     }
 
     fn at_broker(&self, plan: &Plan, broker: &Broker, consumers: &[Configured], out: &mut dyn Write) -> Done {

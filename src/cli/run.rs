@@ -39,7 +39,7 @@ impl Run {
         // As a setting it is looked at like one of the file.
         sources.log.clone_from(&self.log);
         let config = Config::load(&sources)?;
-        let broker = session.broker_of(&config)?;
+        let broker = session.broker_of(&config);
         let worker = match session.take_worker() {
             Some(built_in) => {
                 let mut worker = built_in.on(broker);

@@ -31,6 +31,11 @@ impl Session {
     }
 
     /// The worker that the program has built in, if it is not the stock binary.
+    pub fn worker(&self) -> Option<&Worker> {
+        self.worker.as_ref()
+    }
+
+    /// The same, to be run.
     pub fn take_worker(&mut self) -> Option<Worker> {
         self.worker.take()
     }
@@ -44,15 +49,13 @@ impl Session {
 
     /// The broker that the settings name, or else the one that the program has built in.
     pub fn broker(&self) -> Result<Broker, Failure> {
-        self.broker_of(&Config::load_without_programs(&self.sources()?)?)
+        Ok(self.broker_of(&Config::load_without_programs(&self.sources()?)?))
     }
 
     /// The same of settings that are read already.
-    pub fn broker_of(&self, config: &Config) -> Result<Broker, Failure> {
-        match config.broker() {
-            Some(broker) => Ok(broker?),
-            None => Ok(self.worker.as_ref().map_or_else(Broker::from_env, |worker| worker.broker().clone())),
-        }
+    pub fn broker_of(&self, config: &Config) -> Broker {
+        let built_in = || self.worker.as_ref().map_or_else(Broker::from_env, |worker| worker.broker().clone());
+        config.broker().unwrap_or_else(built_in)
     }
 
     /// A new connection to the broker.

@@ -1,8 +1,8 @@
 //! Headers and properties as they are typed on a command line.
 
 use crate::message::{Properties, Value};
-use crate::message_json::{from_exact, properties_from};
-use serde_json::{json, Map, Value as Json};
+use crate::message_json::{from_exact, set_property};
+use serde_json::{json, Value as Json};
 
 /// Reads `name=text`, or `name:=5` with a value in JSON.
 pub(crate) fn header(text: &str) -> Result<(String, Value), String> {
@@ -29,31 +29,13 @@ fn narrowed(value: Value) -> Value {
     }
 }
 
-/// One property that was typed.
+/// One property that was typed: its name and a value that it can have.
 #[derive(Clone, Debug)]
-pub(crate) struct Property(Map<String, Json>);
+pub(crate) struct Property(String, Json);
 
 impl Property {
     pub fn set(&self, properties: &mut Properties) {
-        for (name, json) in &self.0 {
-            let (text, number) = (json.as_str().map(str::to_owned), json.as_u64());
-            let small = number.and_then(|number| u8::try_from(number).ok());
-            match name.as_str() {
-                "content_type" => properties.content_type = text,
-                "content_encoding" => properties.content_encoding = text,
-                "correlation_id" => properties.correlation_id = text,
-                "reply_to" => properties.reply_to = text,
-                "expiration" => properties.expiration = text,
-                "message_id" => properties.message_id = text,
-                "type" => properties.kind = text,
-                "user_id" => properties.user_id = text,
-                "app_id" => properties.app_id = text,
-                "cluster_id" => properties.cluster_id = text,
-                "delivery_mode" => properties.delivery_mode = small,
-                "priority" => properties.priority = small,
-                _ => properties.timestamp = number,
-            }
-        }
+        set_property(properties, &self.0, self.1.clone()).expect("it was tried when it was read");
     }
 }
 
@@ -69,9 +51,8 @@ pub(crate) fn property(text: &str) -> Result<Property, String> {
         Ok(number) if is_number => json!(number),
         _ => json!(value),
     };
-    let map = Map::from_iter([(name, json)]);
-    properties_from(map.clone())
-        .map(|_| Property(map))
+    set_property(&mut Properties::default(), &name, json.clone())
+        .map(|()| Property(name, json))
         .map_err(|err| format!("{err}; write `name=value`, such as `priority=5`"))
 }
 
