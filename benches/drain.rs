@@ -1,8 +1,8 @@
 //! Drains 100,000 small JSON messages through a typed handler that does nothing, side by side with a bare amiquip loop that
 //! parses the same JSON and acks each message; prints rates, their ratio, CPU seconds and peak memory per 100,000.
 //!
-//! `AMQP_URL=amqp://… cargo bench` measures on RabbitMQ; without it, only the memory broker. `BENCH_ROUNDS` (5) and
-//! `BENCH_MESSAGES` (100000) change the size. Each contender runs in a process of its own, in turns, so that memory and CPU are
+//! `AMQP_URL=amqp://… cargo bench` measures on RabbitMQ; without it, only the memory broker. `BENCH_ROUNDS` (5),
+//! `BENCH_MESSAGES` (100000) and `BENCH_PREFETCH` (100) change the size. Each contender runs in a process of its own, in turns, so that memory and CPU are
 //! its own and a machine that gets busy is busy for all.
 
 use bootstep::{
@@ -12,12 +12,11 @@ use serde::Deserialize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use support::{body, compare, messages, url, Contender};
+use support::{body, compare, messages, prefetch, url, Contender};
 
 mod support;
 
 const QUEUE: &str = "bootstep.bench.drain";
-const PREFETCH: u16 = 100;
 
 #[derive(Deserialize)]
 #[allow(dead_code)]
@@ -62,7 +61,7 @@ fn fill() {
 fn bare() -> Duration {
     let mut connection = amiquip::Connection::insecure_open(&url()).expect("the broker answers");
     let channel = connection.open_channel(None).expect("a channel");
-    channel.qos(0, PREFETCH, false).expect("a prefetch");
+    channel.qos(0, prefetch(), false).expect("a prefetch");
     let consumer = channel.basic_consume(QUEUE, amiquip::ConsumerOptions::default()).expect("a consumer");
     let began = Instant::now();
     for _ in 0..messages() {
@@ -75,7 +74,7 @@ fn bare() -> Duration {
         }
     }
     // A barrier: an answered call says that the acks before it have arrived.
-    channel.qos(0, PREFETCH, false).expect("the connection lives");
+    channel.qos(0, prefetch(), false).expect("the connection lives");
     began.elapsed()
 }
 
@@ -108,7 +107,7 @@ fn drain(broker: Broker, on_intake_thread: bool) -> Duration {
         }
         Ok(Outcome::Ack)
     })
-    .prefetch(PREFETCH);
+    .prefetch(prefetch());
     if on_intake_thread {
         consumer = consumer.on_intake_thread();
     }

@@ -19,6 +19,12 @@ pub fn messages() -> usize {
     from_env("BENCH_MESSAGES").unwrap_or(100_000)
 }
 
+/// How many messages may be unsettled at once (`BENCH_PREFETCH`).
+#[allow(dead_code, reason = "not every bench has one")]
+pub fn prefetch() -> u16 {
+    from_env("BENCH_PREFETCH").and_then(|count| u16::try_from(count).ok()).unwrap_or(100)
+}
+
 pub fn url() -> String {
     std::env::var("AMQP_URL").expect("AMQP_URL names the broker")
 }
