@@ -5,7 +5,7 @@
 //! coalesced without touching anybody else's message: with tags 1 ack, 2 reject, 3 ack, an `ack up to 3` sent before the
 //! `reject 2` would lose message 2.
 
-use std::collections::BTreeMap;
+use crate::tagged::Tagged;
 
 /// A delivery's name in this process: tags and channel numbers start anew with every channel, the epoch never does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -107,7 +107,7 @@ enum State {
 pub struct Ledger {
     epoch: u64,
     /// What the broker still counts as ours, and nothing else: one slow message must not make this grow.
-    unsettled: BTreeMap<u64, State>,
+    unsettled: Tagged<State>,
     acks_due: usize,
     stale: u64,
 }
@@ -115,7 +115,7 @@ pub struct Ledger {
 impl Ledger {
     /// A ledger for a channel that has delivered nothing yet.
     pub fn new(epoch: u64) -> Self {
-        Ledger { epoch, unsettled: BTreeMap::new(), acks_due: 0, stale: 0 }
+        Ledger { epoch, unsettled: Tagged::new(), acks_due: 0, stale: 0 }
     }
 
     /// How many acks the next flush could send.
@@ -130,7 +130,7 @@ impl Ledger {
 
     /// The tag of the oldest message that the broker still counts as ours.
     pub fn oldest(&self) -> Option<u64> {
-        self.unsettled.first_key_value().map(|(tag, _)| *tag)
+        self.unsettled.first().map(|(tag, _)| tag)
     }
 
     /// How many events came for another epoch, or for a message that had left already: dropped, never sent.
@@ -149,11 +149,12 @@ impl Ledger {
                 Some(State::Out) => self.leave(ticket.tag, verdict, commands),
                 _ => self.stale += 1,
             },
-            Event::Confirmed { ticket } => match self.state_of(ticket).copied() {
-                Some(State::Publishing(1, verdict)) => self.leave(ticket.tag, verdict, commands),
-                Some(State::Publishing(missing, verdict)) => {
-                    self.unsettled.insert(ticket.tag, State::Publishing(missing - 1, verdict));
+            Event::Confirmed { ticket } => match self.state_of(ticket) {
+                Some(State::Publishing(1, verdict)) => {
+                    let verdict = *verdict;
+                    self.leave(ticket.tag, verdict, commands);
                 }
+                Some(State::Publishing(missing, _)) => *missing -= 1,
                 _ => self.stale += 1,
             },
             Event::Refused { ticket } => match self.state_of(ticket) {
@@ -171,8 +172,10 @@ impl Ledger {
     fn leave(&mut self, tag: u64, verdict: Verdict, commands: &mut Vec<Command>) {
         match verdict {
             Verdict::Ack => {
-                self.acks_due += 1;
-                self.unsettled.insert(tag, State::AckDue);
+                if let Some(state) = self.unsettled.get_mut(tag) {
+                    *state = State::AckDue;
+                    self.acks_due += 1;
+                }
                 return;
             }
             // Sent at once, and so before any ack that passes it.
@@ -180,15 +183,15 @@ impl Ledger {
             Verdict::Fail => commands.push(Command::Fail { tag }),
             Verdict::Requeue => commands.push(Command::Requeue { tag }),
         }
-        self.unsettled.remove(&tag);
+        self.unsettled.remove(tag);
     }
 
     /// Sends one ack for all that are due before the first message that is still out.
     fn flush(&mut self, commands: &mut Vec<Command>) {
         let (mut last, mut acks) = (0, 0);
-        while let Some(first) = self.unsettled.first_entry().filter(|first| *first.get() == State::AckDue) {
+        while let Some((tag, _)) = self.unsettled.pop_first_if(|_, state| *state == State::AckDue) {
             // The last of them is due itself, so the tag named is unsettled at the broker.
-            last = first.remove_entry().0;
+            last = tag;
             acks += 1;
         }
         self.acks_due -= acks;
@@ -205,7 +208,7 @@ impl Ledger {
         }
         self.unsettled.retain(|tag, state| {
             if *state == State::AckDue {
-                commands.push(Command::Ack { tag: *tag });
+                commands.push(Command::Ack { tag });
             }
             *state != State::AckDue
         });
@@ -213,6 +216,6 @@ impl Ledger {
     }
 
     fn state_of(&mut self, ticket: Ticket) -> Option<&mut State> {
-        (ticket.epoch == self.epoch).then(|| self.unsettled.get_mut(&ticket.tag)).flatten()
+        (ticket.epoch == self.epoch).then(|| self.unsettled.get_mut(ticket.tag)).flatten()
     }
 }

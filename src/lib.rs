@@ -288,7 +288,7 @@
 //!
 //! | where | what |
 //! |---|---|
-//! | `error`, `message`, `outcome`, `retry`, `clock`, `topology`, `ledger`, `limits`, `kill_switch`, `remedy`, `told`, `shutdown`, `logging` | values and pure rules |
+//! | `error`, `message`, `outcome`, `retry`, `clock`, `topology`, `ledger`, `limits`, `kill_switch`, `remedy`, `told`, `shutdown`, `logging`, `tagged` | values and pure rules |
 //! | `delivered`, `decode`, `message_json`, [`celery`], `poison`, `layout`, `recall` | a message as a handler meets it, its body, as JSON, Celery's tasks, whether it is to be handled at all, where it goes when it is moved, and which were |
 //! | `stint`, `tally`, `watchdog` | what handlers are at, what became of messages, and who looks after both |
 //! | `transport/` | the private contract, and its two flavours `amqp/` and `memory/` |
@@ -354,6 +354,7 @@ mod step;
 pub mod steps;
 mod stint;
 mod supervisor;
+mod tagged;
 mod tally;
 mod told;
 mod topology;

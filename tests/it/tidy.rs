@@ -23,6 +23,7 @@ const LAYERS: &[&[&str]] = &[
         "told",
         "shutdown",
         "logging",
+        "tagged",
     ],
     &["delivered", "recall"],
     &["decode", "message_json", "celery", "poison", "layout", "transport", "stint", "tally", "watchdog"],

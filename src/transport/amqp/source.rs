@@ -5,10 +5,10 @@ use super::deadline::Deadline;
 use super::{convert, fault};
 use crate::error::{Error, Fault};
 use crate::message::Delivery;
+use crate::tagged::Tagged;
 use crate::transport::{ConsumeVisit, Incoming, Settle, Source, Subscription};
 use amiquip::{Channel, Consumer, ConsumerMessage, ConsumerOptions};
 use crossbeam_channel::Receiver;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -40,7 +40,7 @@ fn visit_on<V: ConsumeVisit>(
     let consumer = begin(channel, subscription, subscription.prefetch, deadline, CALL_LIMIT)?;
     let (seen, id) = (connection.seen(), channel.channel_id());
     let generation = seen.generation(id);
-    let (shells, left) = (BTreeMap::new(), vec![Left { after: 0, last: None }]);
+    let (shells, left) = (Tagged::new(), vec![Left { after: 0, last: None }]);
     let mut source = AmqpSource {
         connection,
         channel,
@@ -91,7 +91,7 @@ struct AmqpSource<'a> {
     consumer: Consumer<'a>,
     deadline: &'a Deadline,
     /// What amiquip wants back for a settlement: the delivery value, emptied; of unsettled messages only.
-    shells: BTreeMap<u64, amiquip::Delivery>,
+    shells: Tagged<amiquip::Delivery>,
     /// For each consumer that the channel had.
     left: Vec<Left>,
     last_tag: u64,
@@ -180,7 +180,7 @@ impl Source for AmqpSource<'_> {
     fn settle(&mut self, settle: Settle) -> Result<(), Error> {
         let tag = settle.tag();
         // The ledger settles each once; a tool with an inbox of its own may err.
-        let Some(shell) = self.shells.remove(&tag) else {
+        let Some(shell) = self.shells.remove(tag) else {
             return Err(Error::new(Fault::Mismatch, format!("delivery tag {tag} is not known, or settled already")));
         };
         let channel = self.channel;
@@ -192,14 +192,14 @@ impl Source for AmqpSource<'_> {
             Settle::Requeue { .. } => shell.nack(channel, true),
         });
         if let Settle::AckUpTo { tag } = settle {
-            self.shells = self.shells.split_off(&tag);
+            while self.shells.pop_first_if(|other, _| other <= tag).is_some() {}
             self.left.iter_mut().for_each(|left| drop(left.last.take_if(|last| last.delivery_tag() <= tag)));
         }
         sent.map_err(|err| fault::calling(&err, "settle a message", self.deadline.has_passed()))
     }
 
     fn leave(&mut self, tag: u64) {
-        let Some(shell) = self.shells.remove(&tag) else { return };
+        let Some(shell) = self.shells.remove(tag) else { return };
         let of_its_consumer = self.left.iter_mut().rfind(|left| left.after < tag);
         if let Some(left) = of_its_consumer {
             if left.last.as_ref().is_none_or(|last| last.delivery_tag() < tag) {
