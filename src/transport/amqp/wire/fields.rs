@@ -71,9 +71,14 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// Asked of every text of every message; nearly all of them are short and ASCII.
+pub(super) fn is_utf8(text: &[u8]) -> bool {
+    text.is_ascii() || std::str::from_utf8(text).is_ok()
+}
+
 /// Puts a `?` for each byte that is not UTF-8, so that every length stays what it is; answers the bytes as they were, if so.
 pub(super) fn mend(text: &mut [u8]) -> Option<Vec<u8>> {
-    if std::str::from_utf8(text).is_ok() {
+    if is_utf8(text) {
         return None;
     }
     let original = text.to_vec();

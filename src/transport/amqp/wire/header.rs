@@ -1,6 +1,6 @@
 //! The content header of a message: its size and properties (AMQP 0-9-1, section 4.2.6.1).
 
-use super::fields::{mend, Fields, Mend};
+use super::fields::{is_utf8, mend, Fields, Mend};
 use super::table::{amend, survey, Verdict};
 use std::ops::Range;
 
@@ -91,7 +91,7 @@ fn unreadable(list: &mut [u8], flags: u16) -> Option<Vec<Unreadable>> {
             Kind::Time => fields.skip(8)?,
             Kind::Short => {
                 let length = fields.u8()?.into();
-                if std::str::from_utf8(fields.take(length)?).is_err() {
+                if !is_utf8(fields.take(length)?) {
                     unreadable.push(Unreadable { name, place: fields.at() - length..fields.at(), verdict: None });
                 }
             }

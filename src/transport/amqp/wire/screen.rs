@@ -197,6 +197,9 @@ impl Screen {
     }
 
     fn note(&self, channel: u16, mends: Vec<Mend>) {
+        if mends.is_empty() {
+            return;
+        }
         // Nobody needs to know of what is not a delivery: a returned message is ours.
         let Some(tag) = self.deliveries.get(&channel) else { return };
         for mend in mends {
