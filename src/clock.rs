@@ -52,6 +52,14 @@ impl Clock {
         }
     }
 
+    /// The time by this clock, for who has looked at the system's just now.
+    pub(crate) fn at(&self, system: Instant) -> Instant {
+        match &self.0 {
+            None => system,
+            Some(_) => self.now(),
+        }
+    }
+
     /// A channel that gets one message when `delay` has passed by this clock.
     pub fn after(&self, delay: Duration) -> Receiver<Instant> {
         self.alarm(delay, false)

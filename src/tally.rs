@@ -195,7 +195,11 @@ impl Watched {
     /// Runs a handler; `run` is its number within the stint.
     pub fn run<T>(&self, run: u64, handle: impl FnOnce() -> T) -> T {
         // The first of a batch always says when: what comes after it does where a limit is short.
-        let now = (run == 1 || self.is_exact).then(|| self.tally.clock.now());
+        self.run_at(run, (run == 1 || self.is_exact).then(|| self.tally.clock.now()), handle)
+    }
+
+    /// The same where the time is known already.
+    pub fn run_at<T>(&self, run: u64, now: Option<Instant>, handle: impl FnOnce() -> T) -> T {
         self.stint.begin(run, now);
         let output = handle();
         if self.stint.end(run) || self.tally.limits.soft.is_some() {

@@ -270,16 +270,17 @@ impl<'a> Desk<'a> {
 
     /// Runs handlers on this thread, for a moment: orders and acks must not wait for all that is ready.
     fn handle_here(&mut self) -> bool {
-        let began = Instant::now();
-        let mut any = false;
-        while self.may_begin() != MayBegin::None && !(any && began.elapsed() > acks::WITHIN) {
+        let mut now = Instant::now();
+        let (until, mut any) = (now + acks::WITHIN, false);
+        while self.may_begin() != MayBegin::None && !(any && now > until) {
             let Some(delivery) = self.backlog.pop_front() else { break };
             let message = self.thread.performance.message(&delivery, &self.queue);
             self.here.stint().take(&delivery);
-            let decision = self.here.run(delivery.tag, || self.thread.performance.perform(&message));
+            let begins = self.thread.around.clock.at(now);
+            let decision = self.here.run_at(delivery.tag, Some(begins), || self.thread.performance.perform(&message));
             self.note_attempt(&decision);
             self.take_decision(&delivery, decision);
-            any = true;
+            (now, any) = (Instant::now(), true);
         }
         any
     }

@@ -94,8 +94,8 @@ impl Desk<'_> {
             // Rejected or handed back: that says nothing of what the handler stands on.
             Decision::Other(_) => return,
         };
-        let (now, queue) = (self.thread.around.clock.now(), &self.queue);
         let Some(switch) = self.thread.switch.as_mut() else { return };
+        let (now, queue) = (self.thread.around.clock.now(), &self.queue);
         let was_probing = switch.position(now) == Position::Probing;
         if let Some(pause) = switch.note(has_failed, now) {
             let why = if was_probing { "the message tried after the pause failed" } else { "too many attempts fail" };
