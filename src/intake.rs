@@ -8,6 +8,7 @@ mod batches;
 mod desk;
 mod ending;
 mod filling;
+mod flow;
 mod held;
 mod mending;
 mod publishing;

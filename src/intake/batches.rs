@@ -140,12 +140,17 @@ impl Batches {
     /// A batch that has come to its end; the next ones are sized by how long it took.
     pub fn finish(&mut self, finished: &Finished) -> Option<Out> {
         let place = self.out.iter().position(|out| out.progress.id == finished.batch)?;
-        if finished.messages > 0 {
-            self.mean = (self.mean * 3 + finished.took / finished.messages) / 4;
+        self.measure(finished.messages, finished.took);
+        Some(self.out.swap_remove(place))
+    }
+
+    /// So many messages took so long.
+    pub fn measure(&mut self, messages: u32, took: Duration) {
+        if messages > 0 {
+            self.mean = (self.mean * 3 + took / messages) / 4;
             let fitting = usize::try_from(FITTING.as_nanos() / self.mean.as_nanos().max(1)).unwrap_or(LARGEST);
             self.size = fitting.clamp(1, self.size * 2).min(self.largest);
         }
-        Some(self.out.swap_remove(place))
     }
 
     /// What stands behind a slow message is taken back, for another thread; answers what the batch has decided so far.

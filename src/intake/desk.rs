@@ -4,15 +4,17 @@ mod arriving;
 mod isolating;
 mod leaving;
 mod pausing;
+mod waiting;
 
 use self::isolating::Suspects;
 use self::pausing::MayBegin;
 use super::acks::{self, Acks};
-use super::batches::{Batches, HandedOut, OVERDUE};
+use super::batches::{Batches, HandedOut};
 use super::ending::explained;
+use super::flow::Flow;
 use super::held::Held;
 use super::publishing::{Obstacle, Publishing, Refused};
-use super::{Control, Ended, Thread};
+use super::{Ended, Thread};
 use crate::handler::{Decision, IfRefused};
 use crate::ledger::{Command, Ledger, Ticket, Verdict};
 use crate::message::Delivery;
@@ -22,21 +24,11 @@ use crate::recall::Returned;
 use crate::stint::Stint;
 use crate::tally::Watched;
 use crate::transport::Source;
-use crossbeam_channel::{select, Receiver};
+use crossbeam_channel::Receiver;
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// The pool does not tell when a thread is free: how soon to look again.
-const SEAT_SOON: Duration = Duration::from_millis(5);
-const SEAT_LATER: Duration = Duration::from_millis(50);
-
-/// How long deliveries may gather while they flow to quick handlers; a prefetch of 100 is not used up meanwhile.
-const GATHER: Duration = Duration::from_micros(200);
-
-/// How soon to look again at answers that do not come, to say so.
-const ANSWERS_SOON: Duration = Duration::from_millis(500);
 
 pub(super) struct Desk<'a> {
     thread: &'a mut Thread,
@@ -55,8 +47,7 @@ pub(super) struct Desk<'a> {
     publishing: Publishing,
     handed_out: HandedOut,
     acks: Acks,
-    /// When a delivery last woke us.
-    last_wake: Instant,
+    flow: Flow,
     /// The last that came, and for how long the oldest has been here.
     last_tag: u64,
     held: Held,
@@ -95,7 +86,7 @@ impl<'a> Desk<'a> {
             queue,
             handed_out: HandedOut::All,
             acks: Acks::new(thread.subscription.prefetch),
-            last_wake: Instant::now(),
+            flow: Flow::new(thread.subscription.prefetch),
             last_tag: 0,
             held: Held::default(),
             draining: None,
@@ -241,7 +232,7 @@ impl<'a> Desk<'a> {
         self.take_decision(delivery, decision);
     }
 
-    /// Has handlers begin with what may be begun; says whether that took its time on this thread.
+    /// Has handlers begin with what may be begun; says whether more can be begun at once.
     fn hand_out(&mut self) -> bool {
         if self.thread.consumer.runs_on_intake_thread() {
             return self.handle_here();
@@ -270,9 +261,9 @@ impl<'a> Desk<'a> {
 
     /// Runs handlers on this thread, for a moment: orders and acks must not wait for all that is ready.
     fn handle_here(&mut self) -> bool {
-        let mut now = Instant::now();
-        let (until, mut any) = (now + acks::WITHIN, false);
-        while self.may_begin() != MayBegin::None && !(any && now > until) {
+        let began = Instant::now();
+        let (mut now, mut handled) = (began, 0);
+        while self.may_begin() != MayBegin::None && now <= began + acks::WITHIN {
             let Some(delivery) = self.backlog.pop_front() else { break };
             let message = self.thread.performance.message(&delivery, &self.queue);
             self.here.stint().take(&delivery);
@@ -280,74 +271,10 @@ impl<'a> Desk<'a> {
             let decision = self.here.run_at(delivery.tag, Some(begins), || self.thread.performance.perform(&message));
             self.note_attempt(&decision);
             self.take_decision(&delivery, decision);
-            (now, any) = (Instant::now(), true);
+            (now, handled) = (Instant::now(), handled + 1);
         }
-        any
-    }
-
-    /// Blocks until something comes, or until something is due that nobody tells of.
-    fn wait<S: Source>(&mut self, source: &mut S) -> Result<(), Ended> {
-        // While a quick batch is out, deliveries gather: its end wakes us for all of them at once.
-        let gathering = self.handed_out == HandedOut::Gathering || self.batches.are_nearly_done();
-        let limit = self.longest_wait(gathering);
-        let retry = self.publishing.next_try();
-        let probe = self.probe.clone().unwrap_or_else(crossbeam_channel::never);
-        let never = crossbeam_channel::never();
-        let deliveries = if self.cancelled || gathering { &never } else { source.receiver() };
-        select! {
-            recv(deliveries) -> raw => match raw {
-                Ok(raw) => {
-                    let incoming = source.read(raw);
-                    self.take_incoming(incoming)?;
-                    self.gather(source)?;
-                }
-                Err(_) => return Err(Ended::Lost(source.failure())),
-            },
-            recv(self.batches.receiver()) -> finished => {
-                if let Ok(finished) = finished {
-                    self.take_finished(finished);
-                }
-            }
-            recv(self.publishing.receiver()) -> published => {
-                if let Ok(published) = published {
-                    self.publishing.keep(published);
-                }
-            }
-            recv(retry) -> _ => self.try_refused_again(),
-            recv(probe) -> _ => self.probe = None,
-            recv(self.thread.orders) -> control => self.obey(control.unwrap_or(Control::Leave), source)?,
-            // What is due by now is for the next round to find out.
-            default(limit) => {}
-        }
-        Ok(())
-    }
-
-    /// In a steady flow to quick handlers, lets a few more messages come before anybody is woken for the first.
-    fn gather<S: Source>(&mut self, source: &mut S) -> Result<(), Ended> {
-        let steady = self.last_wake.elapsed() < GATHER * 4;
-        self.last_wake = Instant::now();
-        if !steady || !self.batches.are_quick() {
-            return Ok(());
-        }
-        match self.thread.orders.recv_timeout(GATHER) {
-            Err(err) if err.is_timeout() => Ok(()),
-            order => self.obey(order.unwrap_or(Control::Leave), source),
-        }
-    }
-
-    fn longest_wait(&self, gathering: bool) -> Duration {
-        let limit = match self.handed_out {
-            _ if gathering => GATHER,
-            HandedOut::NoSeat if self.batches.is_empty() => SEAT_SOON,
-            _ if self.draining.is_some() || self.batches.may_be_overdue() => OVERDUE,
-            // Most likely a batch of ours ends first, and that wakes us.
-            HandedOut::NoSeat => SEAT_LATER,
-            _ if self.publishing.has_unsent() || !self.waiting.is_empty() => SEAT_LATER,
-            _ if self.publishing.is_waiting() => ANSWERS_SOON,
-            _ if self.cancelled => pausing::LOOK_AFTER_CHANNEL,
-            _ => Duration::from_secs(60),
-        };
-        self.acks.due_in().map_or(limit, |left| limit.min(left))
+        self.batches.measure(handled, now - began);
+        handled > 0 && !self.backlog.is_empty()
     }
 
     /// Nothing of this epoch may begin any more: the broker delivers it again.

@@ -24,7 +24,8 @@ impl Desk<'_> {
                     self.take_incoming(incoming)?;
                 }
                 Err(err) if err.is_disconnected() => return Err(Ended::Lost(source.failure())),
-                Err(_) => return Ok(read > 0),
+                // Of quick handlers' messages, the next are looked for when it is time.
+                Err(_) => return Ok(read > 0 && !self.batches.are_quick()),
             }
         }
         Ok(true)
@@ -36,6 +37,7 @@ impl Desk<'_> {
                 self.apply(Event::Delivered { tag: delivery.tag });
                 self.thread.tally.delivered.add_one();
                 self.last_tag = delivery.tag;
+                self.flow.note();
                 self.take_delivery(delivery);
                 Ok(())
             }
