@@ -1,0 +1,5 @@
+//! Those who are measured, one a file, as somebody would write them who uses that library.
+
+pub mod bare_amiquip;
+pub mod sleeping;
+pub mod worker;

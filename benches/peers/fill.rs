@@ -1,0 +1,69 @@
+//! Queues with just what a run needs: declared, emptied, filled, counted.
+
+use crate::broker::wait::holds_within;
+use crate::order::body;
+use amiquip::{AmqpProperties, Channel, Connection, FieldTable, Publish, Queue, QueueDeclareOptions};
+use std::time::Duration;
+
+const COUNTED_WITHIN: Duration = Duration::from_secs(180);
+
+/// The suite's own connection to its broker.
+pub struct Filler {
+    // Open for as long as its channel.
+    _connection: Connection,
+    channel: Channel,
+}
+
+impl Filler {
+    pub fn connect(url: &str) -> Filler {
+        let mut connection = Connection::insecure_open(url).expect("the broker answers");
+        let channel = connection.open_channel(None).expect("the broker gives a channel");
+        Filler { _connection: connection, channel }
+    }
+
+    /// The queues hold so many messages each, of this size; what was there counts.
+    pub fn fill(&self, queues: &[String], each: usize, bytes: usize) {
+        for queue in queues {
+            let ready = self.declare(queue).declared_message_count().unwrap_or(0) as usize;
+            if ready > each {
+                self.purge(std::slice::from_ref(queue));
+            }
+            self.publish(queue, each - if ready > each { 0 } else { ready }, bytes);
+        }
+        let is_full = || queues.iter().all(|queue| self.ready(queue) == each);
+        assert!(holds_within(COUNTED_WITHIN, is_full), "the broker counts all that was published");
+    }
+
+    /// This publishes as fast as the broker takes it, and does not ask for confirms.
+    pub fn publish(&self, queue: &str, messages: usize, bytes: usize) {
+        let properties = AmqpProperties::default().with_content_type("application/json".to_owned()).with_delivery_mode(1);
+        for id in 0..messages {
+            let body = body(id, bytes);
+            let publish = Publish::with_properties(&body, queue, properties.clone());
+            self.channel.basic_publish("", publish).expect("the connection lives");
+        }
+    }
+
+    /// A durable classic queue.
+    pub fn declare(&self, queue: &str) -> Queue<'_> {
+        let options = QueueDeclareOptions { durable: true, arguments: FieldTable::default(), ..QueueDeclareOptions::default() };
+        self.channel.queue_declare(queue, options).expect("the suite may declare its queue")
+    }
+
+    pub fn purge(&self, queues: &[String]) {
+        for queue in queues {
+            self.channel.queue_purge(queue.as_str()).expect("the suite may empty its queue");
+        }
+    }
+
+    pub fn ready(&self, queue: &str) -> usize {
+        let declared = self.channel.queue_declare_passive(queue).expect("the queue is there");
+        declared.declared_message_count().unwrap_or(0) as usize
+    }
+
+    pub fn delete(&self, queues: &[String]) {
+        for queue in queues {
+            self.channel.queue_delete(queue.as_str(), Default::default()).expect("the suite may delete its queue");
+        }
+    }
+}
