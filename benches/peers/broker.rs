@@ -13,6 +13,7 @@ mod reaper;
 #[allow(dead_code)]
 pub mod wait;
 
+use bootstep::Broker;
 use node::Node;
 
 /// Where the queues are.
@@ -32,6 +33,17 @@ impl PrivateBroker {
                 PrivateBroker { url: node.url(), _node: Some(node) }
             }
         }
+    }
+
+    /// What it and the contenders run on.
+    pub fn machine(&self) -> String {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let processors = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let model = processors.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("processor unknown");
+        let connection = Broker::amqp(&self.url).and_then(|broker| broker.connect("bootstep-peers"));
+        let server = connection.map_or_else(|err| err.to_string(), |connection| connection.server());
+        let model = model.trim_start_matches([':', '\t', ' ']);
+        format!("{server}, on the same machine as the consumers: {cores} cores ({model})")
     }
 
     pub fn url(&self) -> &str {

@@ -1,45 +1,115 @@
 //! Who is measured side by side, and how each is run.
 
-use crate::contenders::{bare_amiquip, sleeping, worker};
+use crate::contenders::{bare_amiquip, on_tokio, sleeping, worker};
+use crate::foreign;
 use crate::measure::Sample;
 use crate::process::this_program_as;
 use crate::task::Task;
+use std::collections::HashMap;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 /// One that can drain a queue.
 #[derive(Clone, Copy, Debug)]
 pub struct Contender {
     pub name: &'static str,
-    pub program: Program,
-    pub ack_every: usize,
+    program: Program,
+    ack_every: usize,
 }
 
 /// What is run for it.
 #[derive(Clone, Copy, Debug)]
-pub enum Program {
+enum Program {
     /// This program, which does it itself.
     Here(fn(&Task) -> Sample),
+    /// A program in C.
+    Compiled(&'static str),
+    /// A program in Python, and the module that it needs.
+    Script(&'static str, &'static str),
 }
 
-pub const POOL: Contender = Contender { name: "bootstep, pool", program: Program::Here(worker::on_pool), ack_every: 1 };
-pub const INTAKE_THREAD: Contender =
-    Contender { name: "bootstep, intake thread", program: Program::Here(worker::on_intake_thread), ack_every: 1 };
-pub const AMIQUIP: Contender =
-    Contender { name: "amiquip, one ack each", program: Program::Here(bare_amiquip::drain), ack_every: 1 };
-pub const AMIQUIP_50: Contender =
-    Contender { name: "amiquip, one ack for 50", program: Program::Here(bare_amiquip::drain), ack_every: 50 };
-pub const SLEEPING: Contender = Contender { name: "sleeping alone", program: Program::Here(sleeping::sleep), ack_every: 1 };
+pub const POOL: Contender = here("bootstep, pool", worker::on_pool, 1);
+pub const INTAKE_THREAD: Contender = here("bootstep, intake thread", worker::on_intake_thread, 1);
+pub const AMIQUIP: Contender = here("amiquip, one ack each", bare_amiquip::drain, 1);
+pub const AMIQUIP_50: Contender = here("amiquip, one ack for 50", bare_amiquip::drain, 50);
+pub const LAPIN: Contender = here("lapin, one ack each", on_tokio::drain, 1);
+pub const SLEEPING: Contender = here("sleeping alone", sleeping::sleep, 1);
+pub const RABBITMQ_C: Contender = foreign("rabbitmq-c, one ack each", Program::Compiled("drain.c"), 1);
+pub const RABBITMQ_C_50: Contender = foreign("rabbitmq-c, one ack for 50", Program::Compiled("drain.c"), 50);
+pub const PIKA: Contender = foreign("pika, one ack each", Program::Script("drain_pika.py", "pika"), 1);
+pub const CELERY: Contender = foreign("Celery with a ConsumerStep", Program::Script("drain_celery.py", "celery"), 1);
 
-pub const ALL: &[Contender] = &[POOL, INTAKE_THREAD, AMIQUIP, AMIQUIP_50, SLEEPING];
+pub const ALL: &[Contender] =
+    &[POOL, INTAKE_THREAD, AMIQUIP, AMIQUIP_50, RABBITMQ_C, RABBITMQ_C_50, LAPIN, PIKA, CELERY, SLEEPING];
+
+const fn here(name: &'static str, run: fn(&Task) -> Sample, ack_every: usize) -> Contender {
+    Contender { name, program: Program::Here(run), ack_every }
+}
+
+const fn foreign(name: &'static str, program: Program, ack_every: usize) -> Contender {
+    Contender { name, program, ack_every }
+}
+
+impl PartialEq for Contender {
+    fn eq(&self, other: &Contender) -> bool {
+        self.name == other.name
+    }
+}
+
+/// Those of the contenders that can run on this machine.
+pub struct Lineup {
+    foreign: HashMap<&'static str, Result<Vec<PathBuf>, String>>,
+}
+
+impl Lineup {
+    /// This compiles and looks for what they need.
+    pub fn find() -> Lineup {
+        let foreign = ALL.iter().filter_map(|contender| Some((contender.name, contender.words()?))).collect();
+        Lineup { foreign }
+    }
+
+    /// The contenders that are left out, and why.
+    pub fn left_out(&self) -> Vec<(&'static str, &str)> {
+        let why = |contender: &Contender| Some((contender.name, self.foreign.get(contender.name)?.as_ref().err()?.as_str()));
+        ALL.iter().filter_map(why).collect()
+    }
+
+    /// What runs this contender for this task, if it can run here.
+    pub fn command(&self, contender: &Contender, task: &Task) -> Option<Command> {
+        let mut command = match self.foreign.get(contender.name) {
+            None => this_program_as(contender.name),
+            Some(Err(_)) => return None,
+            Some(Ok(words)) => {
+                let mut command = Command::new(words.first()?);
+                command.args(&words[1..]);
+                command
+            }
+        };
+        Task { ack_every: contender.ack_every, ..task.clone() }.tell(&mut command);
+        Some(command)
+    }
+}
 
 impl Contender {
-    /// What runs it for this task.
-    pub fn command(&self, task: &Task) -> Command {
-        let mut command = match self.program {
-            Program::Here(_) => this_program_as(self.name),
-        };
-        Task { ack_every: self.ack_every, ..task.clone() }.tell(&mut command);
-        command
+    /// Whether it drains a queue at all.
+    pub fn needs_broker(&self) -> bool {
+        *self != SLEEPING
+    }
+
+    /// Whether the broker hands over as many messages as it acks at a time; else both would wait for ever.
+    pub fn can_wait_with_acks_at(&self, prefetch: u16) -> bool {
+        self.ack_every <= usize::from(prefetch)
+    }
+
+    // A program and its arguments, or what is missing; nothing if it is this program.
+    fn words(&self) -> Option<Result<Vec<PathBuf>, String>> {
+        match self.program {
+            Program::Here(_) => None,
+            Program::Compiled(source) => Some(foreign::compiled(source).map(|program| vec![program])),
+            Program::Script(name, module) => {
+                Some(foreign::python_with(module).map(|python| vec![python, foreign::script(name)]))
+            }
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::broker::wait::holds_within;
 use crate::order::body;
-use amiquip::{AmqpProperties, Channel, Connection, FieldTable, Publish, Queue, QueueDeclareOptions};
+use amiquip::{AmqpProperties, Channel, Connection, FieldTable, Publish, Queue, QueueDeclareOptions, QueueDeleteOptions};
 use std::time::Duration;
 
 const COUNTED_WITHIN: Duration = Duration::from_secs(180);
@@ -24,11 +24,13 @@ impl Filler {
     /// The queues hold so many messages each, of this size; what was there counts.
     pub fn fill(&self, queues: &[String], each: usize, bytes: usize) {
         for queue in queues {
-            let ready = self.declare(queue).declared_message_count().unwrap_or(0) as usize;
-            if ready > each {
+            self.declare(queue);
+            // What the last one left unacked is back when it has gone.
+            self.wait_for_consumers(queue, 0);
+            if self.ready(queue) > each {
                 self.purge(std::slice::from_ref(queue));
             }
-            self.publish(queue, each - if ready > each { 0 } else { ready }, bytes);
+            self.publish(queue, each - self.ready(queue), bytes);
         }
         let is_full = || queues.iter().all(|queue| self.ready(queue) == each);
         assert!(holds_within(COUNTED_WITHIN, is_full), "the broker counts all that was published");
@@ -45,9 +47,9 @@ impl Filler {
     }
 
     /// A durable classic queue.
-    pub fn declare(&self, queue: &str) -> Queue<'_> {
+    fn declare(&self, queue: &str) {
         let options = QueueDeclareOptions { durable: true, arguments: FieldTable::default(), ..QueueDeclareOptions::default() };
-        self.channel.queue_declare(queue, options).expect("the suite may declare its queue")
+        self.channel.queue_declare(queue, options).expect("the suite may declare its queue");
     }
 
     pub fn purge(&self, queues: &[String]) {
@@ -57,13 +59,29 @@ impl Filler {
     }
 
     pub fn ready(&self, queue: &str) -> usize {
-        let declared = self.channel.queue_declare_passive(queue).expect("the queue is there");
-        declared.declared_message_count().unwrap_or(0) as usize
+        self.look(queue).declared_message_count().unwrap_or(0) as usize
+    }
+
+    /// How many messages its consumers have left behind, when they have gone.
+    pub fn left(&self, queue: &str) -> usize {
+        self.wait_for_consumers(queue, 0);
+        self.ready(queue)
+    }
+
+    fn look(&self, queue: &str) -> Queue<'_> {
+        self.channel.queue_declare_passive(queue).expect("the queue is there")
+    }
+
+    /// This waits until the queue has so many consumers.
+    pub fn wait_for_consumers(&self, queue: &str, wanted: u32) {
+        let has_them = || self.look(queue).declared_consumer_count() == Some(wanted);
+        assert!(holds_within(COUNTED_WITHIN, has_them), "`{queue}` has {wanted} consumers");
     }
 
     pub fn delete(&self, queues: &[String]) {
         for queue in queues {
-            self.channel.queue_delete(queue.as_str(), Default::default()).expect("the suite may delete its queue");
+            // No error if it is not there: some cases need none.
+            self.channel.queue_delete(queue.as_str(), QueueDeleteOptions::default()).expect("the suite may delete its queue");
         }
     }
 }

@@ -1,15 +1,29 @@
 //! The worker beside its peers, each in a process of its own: `cargo bench -p bootstep-peers`, see README.md.
 
 mod broker;
+mod case;
+mod compare;
 mod contender;
 mod contenders;
 mod fill;
+mod foreign;
+mod growth;
 mod measure;
+mod options;
 mod order;
+mod plot;
 mod process;
+mod promise;
+mod report;
+mod results;
+mod run;
+mod table;
 mod task;
 
 use std::process::ExitCode;
+
+/// What can be asked for. All but the last measure something.
+const WORDS: [&str; 3] = ["compare", "growth", "report"];
 
 fn main() -> ExitCode {
     if let Some(name) = process::contender_to_be() {
@@ -17,38 +31,30 @@ fn main() -> ExitCode {
     }
     // cargo adds `--bench`, wherever the words stand.
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
-    let unknown = words.iter().find(|word| !["all", "compare", "growth", "latency", "report"].contains(&word.as_str()));
-    if let Some(word) = unknown {
-        eprintln!("`{word}` is none of `compare`, `growth`, `latency`, `report` and `all`");
+    if let Some(word) = words.iter().find(|word| *word != "all" && !WORDS.contains(&word.as_str())) {
+        eprintln!("`{word}` is neither `all` nor one of {WORDS:?}");
         return ExitCode::from(2);
     }
     let is_wanted = |part: &str| words.is_empty() || words.iter().any(|word| word == part || word == "all");
-    let broker = broker::PrivateBroker::start();
-    if is_wanted("compare") {
-        skeleton(&broker);
+    let options = options::Options::from_env();
+    let parts: Vec<&str> = WORDS.into_iter().filter(|part| *part != "report" && is_wanted(part)).collect();
+    if !parts.is_empty() {
+        measure(&parts, &options);
     }
+    report::write(&options);
     ExitCode::SUCCESS
 }
 
-// Stands where the cases will be: one drain each.
-fn skeleton(broker: &broker::PrivateBroker) {
-    let filler = fill::Filler::connect(broker.url());
-    let queues = vec!["bench".to_owned()];
-    for contender in contender::ALL {
-        let task = task::Task {
-            url: broker.url().to_owned(),
-            queues: queues.clone(),
-            messages: 10_000,
-            prefetch: 100,
-            ack_every: 1,
-            threads: 2,
-            handler: task::Work::Nothing,
-            leaves_early: false,
-        };
-        filler.fill(&queues, task.messages, 100);
-        let answer = process::Running::start(contender.command(&task)).and_then(process::Running::answer);
-        println!("{}: {answer:?}", contender.name);
-        filler.purge(&queues);
+fn measure(parts: &[&str], options: &options::Options) {
+    let lineup = contender::Lineup::find();
+    lineup.left_out().iter().for_each(|(name, why)| println!("left out: {name}: {why}"));
+    let broker = broker::PrivateBroker::start();
+    let bench = run::Bench { broker: &broker, lineup: &lineup, options };
+    for part in parts {
+        match *part {
+            "compare" => bench.measure(&compare::cases()).write(&options.folder, part),
+            "growth" => bench.measure(&growth::cases()).write(&options.folder, part),
+            part => unreachable!("`{part}` is checked above"),
+        }
     }
-    filler.delete(&queues);
 }

@@ -2,6 +2,7 @@
 
 use nix::sys::resource::{getrusage, Usage, UsageWho};
 use nix::sys::time::TimeValLike;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 use std::time::Instant;
@@ -13,7 +14,7 @@ pub struct Meter {
 }
 
 /// What a contender answers, in one line.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub struct Sample {
     pub seconds: f64,
     pub cpu_seconds: f64,

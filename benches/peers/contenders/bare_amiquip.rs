@@ -18,7 +18,8 @@ pub fn drain(task: &Task) -> Sample {
         first.into_iter().for_each(|(queue, channel)| drain_one(queue, &channel, task));
     });
     let sample = meter.read();
-    connection.close().expect("the connection lives");
+    // All is acked; amiquip sometimes calls it an error that its own end was as quick.
+    let _ = connection.close();
     sample
 }
 
