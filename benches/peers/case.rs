@@ -26,6 +26,8 @@ pub struct Case {
     pub threads: usize,
     pub handler: Work,
     pub backlog: Backlog,
+    /// Whether what it costs to begin and to end is measured apart, and taken off.
+    pub is_without_boot: bool,
     pub contenders: Vec<Contender>,
 }
 
@@ -43,6 +45,7 @@ impl Case {
             threads: 2,
             handler: Work::Nothing,
             backlog: Backlog::Exact,
+            is_without_boot: false,
             contenders: contenders.to_vec(),
         }
     }
@@ -66,6 +69,11 @@ impl Case {
     }
 
     pub fn queue_names(&self) -> Vec<String> {
-        (0..self.queues).map(|number| format!("bootstep.peers.{number}")).collect()
+        (0..self.queues).map(queue_name).collect()
     }
+}
+
+/// The queues are the same ones in all cases.
+pub fn queue_name(number: usize) -> String {
+    format!("bootstep.peers.{number}")
 }

@@ -4,7 +4,7 @@ use crate::contenders::{bare_amiquip, on_tokio, sleeping, worker};
 use crate::foreign;
 use crate::measure::Sample;
 use crate::process::this_program_as;
-use crate::task::Task;
+use crate::task::{Task, Work};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -16,6 +16,9 @@ pub struct Contender {
     program: Program,
     ack_every: usize,
 }
+
+/// Beside handlers that take their time, these show what the broker can feed at all: theirs do nothing.
+const IN_NO_TIME: [Contender; 2] = [RABBITMQ_C, RABBITMQ_C_50];
 
 /// What is run for it.
 #[derive(Clone, Copy, Debug)]
@@ -76,6 +79,10 @@ impl Lineup {
 
     /// What runs this contender for this task, if it can run here.
     pub fn command(&self, contender: &Contender, task: &Task) -> Option<Command> {
+        let mut task = Task { ack_every: contender.ack_every, ..task.clone() };
+        if IN_NO_TIME.contains(contender) {
+            task.handler = Work::Nothing;
+        }
         let mut command = match self.foreign.get(contender.name) {
             None => this_program_as(contender.name),
             Some(Err(_)) => return None,
@@ -85,7 +92,7 @@ impl Lineup {
                 command
             }
         };
-        Task { ack_every: contender.ack_every, ..task.clone() }.tell(&mut command);
+        task.tell(&mut command);
         Some(command)
     }
 }

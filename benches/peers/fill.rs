@@ -1,11 +1,15 @@
 //! Queues with just what a run needs: declared, emptied, filled, counted.
 
 use crate::broker::wait::holds_within;
+use crate::case::queue_name;
 use crate::order::body;
 use amiquip::{AmqpProperties, Channel, Connection, FieldTable, Publish, Queue, QueueDeclareOptions, QueueDeleteOptions};
 use std::time::Duration;
 
 const COUNTED_WITHIN: Duration = Duration::from_secs(180);
+
+/// What the worker declares around each queue, and the queue itself.
+const AROUND: [&str; 8] = ["", ".archive", ".dead", ".retry.1s", ".retry.2s", ".retry.4s", ".retry.8s", ".retry.16s"];
 
 /// The suite's own connection to its broker.
 pub struct Filler {
@@ -52,8 +56,10 @@ impl Filler {
         self.channel.queue_declare(queue, options).expect("the suite may declare its queue");
     }
 
+    /// This empties queues that are there, and declares those that are not.
     pub fn purge(&self, queues: &[String]) {
         for queue in queues {
+            self.declare(queue);
             self.channel.queue_purge(queue.as_str()).expect("the suite may empty its queue");
         }
     }
@@ -78,10 +84,13 @@ impl Filler {
         assert!(holds_within(COUNTED_WITHIN, has_them), "`{queue}` has {wanted} consumers");
     }
 
-    pub fn delete(&self, queues: &[String]) {
-        for queue in queues {
-            // No error if it is not there: some cases need none.
-            self.channel.queue_delete(queue.as_str(), QueueDeleteOptions::default()).expect("the suite may delete its queue");
+    /// This deletes what the suite and the worker have declared for so many queues. What is not there is no error.
+    pub fn tidy_up(&self, queues: usize) {
+        for queue in (0..queues).map(queue_name) {
+            for around in AROUND {
+                let name = format!("{queue}{around}");
+                self.channel.queue_delete(name, QueueDeleteOptions::default()).expect("the suite may delete its queues");
+            }
         }
     }
 }

@@ -82,8 +82,9 @@ fn bars(results: &Results, prefetch: &str, measure: Measure, title: &str, file: 
 
 fn lines(results: &Results, group: &str, measure: Measure, title: &str, file: &Path) -> Drawn {
     let labels: Vec<String> = results.group(group).map(|case| spoken(&case.label)).collect();
-    let names: Vec<&str> =
-        results.group(group).next().iter().flat_map(|case| &case.contenders).map(|it| it.name.as_str()).collect();
+    // Not everyone has a part in every case.
+    let fullest = results.group(group).map(|case| &case.contenders).max_by_key(|contenders| contenders.len());
+    let names: Vec<&str> = fullest.into_iter().flatten().map(|series| series.name.as_str()).collect();
     let values = |name: &str| -> Vec<(f64, f64)> {
         let cases = results.group(group).enumerate();
         cases.filter_map(|(place, case)| Some((place as f64, (measure.of)(case.of(name)?)))).collect()
@@ -102,7 +103,7 @@ fn lines(results: &Results, group: &str, measure: Measure, title: &str, file: &P
     let label = |place: &f64| label_at(*place, &labels);
     let number = |value: &f64| written(*value, measure.decimals);
     let mut mesh = chart.configure_mesh();
-    mesh.disable_x_mesh().light_line_style(WHITE).bold_line_style(RGBColor(0xdd, 0xdd, 0xdd));
+    mesh.disable_x_mesh().max_light_lines(0).bold_line_style(RGBColor(0xdd, 0xdd, 0xdd));
     mesh.label_style(("sans-serif", 14))
         .x_labels(labels.len() * 5)
         .x_label_formatter(&label)

@@ -9,6 +9,7 @@ use crate::options::Options;
 use crate::process::Running;
 use crate::results::{CaseResults, Results, Series};
 use crate::task::Task;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// A broker, the contenders that can run, and how much is wanted.
@@ -28,8 +29,10 @@ impl Bench<'_> {
             progress.tell(case, &results);
             results
         });
+        let measured = measured.collect();
+        filler.tidy_up(cases.iter().map(|case| case.queues).max().unwrap_or(0));
         Results {
-            cases: measured.collect(),
+            cases: measured,
             machine: self.broker.machine(),
             rounds: self.options.rounds,
             left_out: self.lineup.left_out().into_iter().map(|(name, why)| (name.into(), why.into())).collect(),
@@ -43,6 +46,10 @@ impl Bench<'_> {
             let messages = case.messages_for(contender, scale);
             contenders.push(Series { name: contender.name.into(), messages, runs: Vec::new() });
         }
+        if let (true, Some(first)) = (case.is_without_boot, case.contenders.first()) {
+            // Once, so that each boot that is taken off finds all queues declared, like the one that it is taken off.
+            drop(self.run(filler, case, first, case.queues));
+        }
         for _ in 0..self.options.rounds {
             for (contender, series) in case.contenders.iter().zip(&mut contenders) {
                 match self.run(filler, case, contender, series.messages) {
@@ -52,7 +59,8 @@ impl Bench<'_> {
                 }
             }
         }
-        filler.delete(&case.queue_names());
+        // None of its messages, nor their size, is the next case's.
+        filler.purge(&case.queue_names());
         CaseResults {
             group: case.group.into(),
             label: case.label.clone(),
@@ -64,10 +72,9 @@ impl Bench<'_> {
 
     // Nothing where the contender cannot run on this machine.
     fn run(&self, filler: &Filler, case: &Case, contender: &Contender, messages: usize) -> Option<Result<Sample, String>> {
-        let queues = case.queue_names();
         let task = Task {
             url: self.broker.url().to_owned(),
-            queues: queues.clone(),
+            queues: case.queue_names(),
             messages,
             prefetch: case.prefetch,
             ack_every: 1,
@@ -75,29 +82,43 @@ impl Bench<'_> {
             handler: case.handler,
             leaves_early: matches!(case.backlog, Backlog::Standing(_)),
         };
-        let command = self.lineup.command(contender, &task)?;
+        let drain = |task: &Task| self.lineup.command(contender, task).map(|command| self.drain(filler, case, task, command));
+        if !contender.needs_broker() {
+            return self.lineup.command(contender, &task).map(answer);
+        }
+        if !case.is_without_boot {
+            return drain(&task);
+        }
+        // One message on each queue, so that all of them are consumed from in both.
+        let boot = drain(&Task { messages: case.queues, ..task.clone() })?;
+        let all = drain(&Task { messages: messages + case.queues, ..task })?;
+        Some(boot.and_then(|boot| Ok(all?.less(boot))))
+    }
+
+    fn drain(&self, filler: &Filler, case: &Case, task: &Task, command: Command) -> Result<Sample, String> {
         let waiting = match case.backlog {
             Backlog::Exact => task.messages_of_each(),
-            Backlog::Standing(all) => ((all as f64 * self.options.scale) as usize).max(messages),
+            Backlog::Standing(all) => ((all as f64 * self.options.scale) as usize).max(task.messages),
             Backlog::Arriving => 0,
         };
-        let needs_broker = contender.needs_broker();
-        if needs_broker {
-            filler.fill(&queues, waiting, case.bytes);
+        filler.fill(&task.queues, waiting, case.bytes);
+        if case.backlog == Backlog::Arriving {
+            let running = Running::start(command)?;
+            filler.wait_for_consumers(&task.queues[0], 1);
+            filler.publish(&task.queues[0], task.messages, case.bytes);
+            return running.answer()?.parse();
         }
-        let sample = Running::start(command).and_then(|running| {
-            if case.backlog == Backlog::Arriving {
-                filler.wait_for_consumers(&queues[0], 1);
-                filler.publish(&queues[0], messages, case.bytes);
-            }
-            running.answer()?.parse()
-        });
-        if !needs_broker || task.leaves_early {
-            return Some(sample);
+        let sample = answer(command)?;
+        let left = if task.leaves_early { 0 } else { task.queues.iter().map(|queue| filler.left(queue)).sum() };
+        if left > 0 {
+            return Err(format!("{left} messages are left on its queues"));
         }
-        let left: usize = queues.iter().map(|queue| filler.left(queue)).sum();
-        Some(if left == 0 { sample } else { Err(format!("{left} messages are left on the queue")) })
+        Ok(sample)
     }
+}
+
+fn answer(command: Command) -> Result<Sample, String> {
+    Running::start(command)?.answer()?.parse()
 }
 
 /// How far it is, for whoever waits.

@@ -33,9 +33,10 @@ const HEADER: &str =
 
 /// All tables of one part, with a word on where they come from.
 pub fn document(results: &Results) -> String {
+    let rounds = if results.rounds == 1 { "one round".to_owned() } else { format!("{} rounds", results.rounds) };
     let mut text = format!(
-        "Measured by `cargo bench -p bootstep-peers`, {} rounds, medians. {}. Ratios are to {}, or where it has no part, to {}.\n",
-        results.rounds, results.machine, RABBITMQ_C.name, SLEEPING.name
+        "Measured by `cargo bench -p bootstep-peers`, medians of {}. {}. Ratios are to {}, or where it has no part, to {}.\n",
+        rounds, results.machine, RABBITMQ_C.name, SLEEPING.name
     );
     for (name, why) in &results.left_out {
         let _ = writeln!(text, "\nLeft out: {name}: {why}.");
