@@ -14,7 +14,10 @@ mod reaper;
 pub mod wait;
 
 use bootstep::Broker;
-use node::Node;
+use node::{Node, Setup};
+
+/// In the tests a node gets by on one thread; here it takes what it would take as a service.
+const AS_IT_COMES: &str = "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS='-kernel inet_dist_use_interface {127,0,0,1}'\n";
 
 /// Where the queues are.
 pub struct PrivateBroker {
@@ -29,7 +32,8 @@ impl PrivateBroker {
         match std::env::var("AMQP_URL") {
             Ok(url) => PrivateBroker { url, _node: None },
             Err(_) => {
-                let node = Node::start();
+                let environment = vec![("environment", AS_IT_COMES.to_owned())];
+                let node = Node::start_with(&Setup { files: environment, ..Setup::default() });
                 PrivateBroker { url: node.url(), _node: Some(node) }
             }
         }
