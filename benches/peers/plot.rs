@@ -64,7 +64,7 @@ fn bars(results: &Results, prefetch: &str, measure: Measure, title: &str, file: 
     let top = 48;
     let step = (SIZE.1 as i32 - top - 16) / bars.len() as i32;
     let (left, width) = (230, 470.0);
-    area.draw(&Text::new(format!("{title} ({})", measure.name), (16, 14), ("sans-serif", 19).into_font().color(&BLACK)))?;
+    entitle(&area, title, measure)?;
     for (place, (name, value)) in bars.iter().enumerate() {
         let (y, length) = (top + step * place as i32, (value / most * width) as i32);
         let colour = if name.starts_with("bootstep") { OURS } else { OTHERS };
@@ -96,8 +96,8 @@ fn lines(results: &Results, group: &str, measure: Measure, title: &str, file: &P
     let area = SVGBackend::new(file, SIZE).into_drawing_area();
     area.fill(&WHITE)?;
     let mut builder = ChartBuilder::on(&area);
-    builder.margin(16).margin_right(230).x_label_area_size(32).y_label_area_size(64);
-    builder.caption(format!("{title} ({})", measure.name), ("sans-serif", 19));
+    builder.margin(16).margin_top(56).margin_right(230).x_label_area_size(32).y_label_area_size(64);
+    entitle(&area, title, measure)?;
     // The steps are far from even, so each gets the same room.
     let mut chart = builder.build_cartesian_2d(-0.2..labels.len() as f64 - 0.8, 0.0..most * 1.1)?;
     let label = |place: &f64| label_at(*place, &labels);
@@ -118,6 +118,11 @@ fn lines(results: &Results, group: &str, measure: Measure, title: &str, file: &P
     }
     name_lines(&area, ends)?;
     Ok(area.present()?)
+}
+
+fn entitle(area: &DrawingArea<SVGBackend<'_>, Shift>, title: &str, measure: Measure) -> Drawn {
+    let style = ("sans-serif", 19).into_font().color(&BLACK);
+    Ok(area.draw(&Text::new(format!("{title} ({})", measure.name), (16, 14), style))?)
 }
 
 /// Where a line ends, and whose it is.
