@@ -26,8 +26,8 @@ pub struct Case {
     pub threads: usize,
     pub handler: Work,
     pub backlog: Backlog,
-    /// Whether what it costs to begin and to end is measured apart, and taken off.
-    pub is_without_boot: bool,
+    /// Whether only the middle of a longer drain is measured, without what it costs to boot and to end.
+    pub is_steady: bool,
     pub contenders: Vec<Contender>,
 }
 
@@ -45,7 +45,7 @@ impl Case {
             threads: 2,
             handler: Work::Nothing,
             backlog: Backlog::Exact,
-            is_without_boot: false,
+            is_steady: false,
             contenders: contenders.to_vec(),
         }
     }
@@ -66,6 +66,15 @@ impl Case {
         };
         let wanted = (self.messages as f64 * share * scale) as usize;
         (wanted / self.queues).max(1) * self.queues
+    }
+
+    /// How many messages come before what is measured, and how many behind: enough to have all of the prefetch under way.
+    pub fn skipped(&self) -> usize {
+        if self.is_steady {
+            2 * self.queues * usize::from(self.prefetch)
+        } else {
+            0
+        }
     }
 
     pub fn queue_names(&self) -> Vec<String> {

@@ -40,19 +40,6 @@ impl Meter {
     }
 }
 
-impl Sample {
-    /// What is left when another run's cost is taken off; not of the peak.
-    pub fn less(self, other: Sample) -> Sample {
-        Sample {
-            seconds: self.seconds - other.seconds,
-            cpu_seconds: self.cpu_seconds - other.cpu_seconds,
-            peak_kib: self.peak_kib,
-            voluntary_switches: self.voluntary_switches - other.voluntary_switches,
-            involuntary_switches: self.involuntary_switches - other.involuntary_switches,
-        }
-    }
-}
-
 impl fmt::Display for Sample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Sample { seconds, cpu_seconds, peak_kib, voluntary_switches, involuntary_switches } = self;

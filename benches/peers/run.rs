@@ -46,10 +46,6 @@ impl Bench<'_> {
             let messages = case.messages_for(contender, scale);
             contenders.push(Series { name: contender.name.into(), messages, runs: Vec::new() });
         }
-        if let (true, Some(first)) = (case.is_without_boot, case.contenders.first()) {
-            // Once, so that each boot that is taken off finds all queues declared, like the one that it is taken off.
-            drop(self.run(filler, case, first, case.queues));
-        }
         for _ in 0..self.options.rounds {
             for (contender, series) in case.contenders.iter().zip(&mut contenders) {
                 match self.run(filler, case, contender, series.messages) {
@@ -75,24 +71,16 @@ impl Bench<'_> {
         let task = Task {
             url: self.broker.url().to_owned(),
             queues: case.queue_names(),
-            messages,
+            messages: messages + 2 * case.skipped(),
+            skipped: case.skipped(),
             prefetch: case.prefetch,
             ack_every: 1,
             threads: case.threads,
             handler: case.handler,
             leaves_early: matches!(case.backlog, Backlog::Standing(_)),
         };
-        let drain = |task: &Task| self.lineup.command(contender, task).map(|command| self.drain(filler, case, task, command));
-        if !contender.needs_broker() {
-            return self.lineup.command(contender, &task).map(answer);
-        }
-        if !case.is_without_boot {
-            return drain(&task);
-        }
-        // One message on each queue, so that all of them are consumed from in both.
-        let boot = drain(&Task { messages: case.queues, ..task.clone() })?;
-        let all = drain(&Task { messages: messages + case.queues, ..task })?;
-        Some(boot.and_then(|boot| Ok(all?.less(boot))))
+        let command = self.lineup.command(contender, &task)?;
+        Some(if contender.needs_broker() { self.drain(filler, case, &task, command) } else { answer(command) })
     }
 
     fn drain(&self, filler: &Filler, case: &Case, task: &Task, command: Command) -> Result<Sample, String> {

@@ -17,6 +17,8 @@ pub struct Task {
     pub queues: Vec<String>,
     /// In all queues together.
     pub messages: usize,
+    /// So many of them come before what is measured, and so many behind. Only the worker is asked for that.
+    pub skipped: usize,
     pub prefetch: u16,
     pub ack_every: usize,
     pub threads: usize,
@@ -42,6 +44,7 @@ impl Task {
             url: variable("AMQP_URL"),
             queues: variable::<String>("BENCH_QUEUES").split(',').map(str::to_owned).collect(),
             messages: variable("BENCH_MESSAGES"),
+            skipped: variable("BENCH_SKIPPED"),
             prefetch: variable("BENCH_PREFETCH"),
             ack_every: variable("BENCH_ACK_EVERY"),
             threads: variable("BENCH_THREADS"),
@@ -55,6 +58,7 @@ impl Task {
             .env("AMQP_URL", &self.url)
             .env("BENCH_QUEUES", self.queues.join(","))
             .env("BENCH_MESSAGES", self.messages.to_string())
+            .env("BENCH_SKIPPED", self.skipped.to_string())
             .env("BENCH_PREFETCH", self.prefetch.to_string())
             .env("BENCH_ACK_EVERY", self.ack_every.to_string())
             .env("BENCH_THREADS", self.threads.to_string())
