@@ -21,6 +21,8 @@ pub fn on_intake_thread(task: &Task) -> Sample {
 }
 
 fn drain(task: &Task, place: fn(Consumer) -> Consumer) -> Sample {
+    // What it warns of spoils a measurement, so it is seen.
+    env_logger::Builder::new().parse_filters("warn").init();
     let (all, done) = sync_channel(1);
     let tally = Arc::new(Tally::of(task, all));
     let mut worker = Worker::new(Broker::amqp(&task.url).expect("a good URL"));
