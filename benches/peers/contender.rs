@@ -114,7 +114,8 @@ impl Contender {
             Program::Here(_) => None,
             Program::Compiled(source) => Some(foreign::compiled(source).map(|program| vec![program])),
             Program::Script(name, module) => {
-                Some(foreign::python_with(module).map(|python| vec![python, foreign::script(name)]))
+                // -B: no compiled files beside the sources.
+                Some(foreign::python_with(module).map(|python| vec![python, "-B".into(), foreign::script(name)]))
             }
         }
     }
