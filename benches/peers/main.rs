@@ -8,6 +8,7 @@ mod contenders;
 mod fill;
 mod foreign;
 mod growth;
+mod latency;
 mod measure;
 mod options;
 mod order;
@@ -23,11 +24,11 @@ mod task;
 use std::process::ExitCode;
 
 /// What can be asked for. All but the last measure something.
-const WORDS: [&str; 3] = ["compare", "growth", "report"];
+const WORDS: [&str; 4] = ["compare", "growth", "latency", "report"];
 
 fn main() -> ExitCode {
     if let Some(name) = process::contender_to_be() {
-        return contender::play(&name);
+        return latency::play(&name).unwrap_or_else(|| contender::play(&name));
     }
     // cargo adds `--bench`, wherever the words stand.
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
@@ -54,6 +55,7 @@ fn measure(parts: &[&str], options: &options::Options) {
         match *part {
             "compare" => bench.measure(&compare::cases()).write(&options.folder, part),
             "growth" => bench.measure(&growth::cases()).write(&options.folder, part),
+            "latency" => latency::measure(&broker, options),
             part => unreachable!("`{part}` is checked above"),
         }
     }

@@ -1,5 +1,6 @@
 //! Tables, plots and promises from what was measured, now or earlier.
 
+use crate::latency;
 use crate::options::Options;
 use crate::plot;
 use crate::promise::{self, Promise};
@@ -19,6 +20,11 @@ pub fn write(options: &Options) {
         put(options, "growth.md", &table::document(&results));
         plot::of_growth(&results, folder).expect("plots can be drawn");
         promises.extend(promise::of_growth(&results));
+    }
+    if let Some(report) = latency::Report::read(folder) {
+        put(options, "latency.md", &report.markdown());
+        report.draw(folder);
+        promises.extend(report.promises());
     }
     put(options, "promises.md", &promise::table(&promises));
     println!("\nTables, plots and raw numbers: {}", folder.display());
