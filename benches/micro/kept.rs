@@ -8,6 +8,16 @@ use std::process::{Command, ExitCode};
 /// More above the kept count than this is a regression.
 const TOLERANCE: f64 = 1.05;
 
+const INTRODUCTION: &str = "\
+# What a message costs, in instructions
+
+Counted by callgrind, start-up left out. `cargo bench --bench micro -- --write` wrote this file; with `--check` in its place, the
+same command fails where a count is more than 5 % above the one that is kept here. Each is for one message; allocations are calls
+of malloc, calloc and realloc. `AMQP_URL=amqp://… cargo bench --bench micro -- worker` tells what a whole worker spends on
+RabbitMQ, by thread and by crate.
+
+Another compiler or another C library has other counts. These are of ";
+
 /// A case and what it costs.
 #[derive(Clone, Debug)]
 pub struct Row {
@@ -35,16 +45,7 @@ fn positive(count: f64) -> f64 {
 }
 
 pub fn write(rows: &[Row]) {
-    let text = format!(
-        "# What a message costs, in instructions\n\n\
-         Counted by callgrind with `{command} -- --write`, which also wrote this file; `{command} -- --check` fails where one is more\n\
-         than 5 % above. A repetition is one message, unless the case says otherwise. Allocations are calls of malloc, calloc and\n\
-         realloc.\n\n\
-         Counts are those of one compiler and one C library: {made_by}\n\n{}",
-        table(rows),
-        command = "cargo bench --bench micro",
-        made_by = made_by(),
-    );
+    let text = format!("{}{}\n\n{}", INTRODUCTION, made_by(), table(rows));
     std::fs::write(path(), text).expect("the repository can be written to");
     println!("{} cases are kept in {}", rows.len(), path().display());
 }

@@ -68,9 +68,9 @@ fn counted(part: &str) -> Vec<Row> {
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
-                while let Some((place, case)) = cases.get(next.fetch_add(1, Ordering::Relaxed)).map(|case| (case.name, case)) {
-                    let counts = callgrind::counts_of(case);
-                    rows.lock().expect("no case panics with the lock").push(Row { case: place.to_owned(), counts });
+                while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let row = Row { case: case.name.to_owned(), counts: callgrind::counts_of(case) };
+                    rows.lock().expect("no case panics with the lock").push(row);
                 }
             });
         }

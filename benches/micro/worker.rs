@@ -42,7 +42,9 @@ fn watched(name: &str, messages: usize) -> BTreeMap<&'static str, Profile> {
     fill(messages);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut threads = BTreeMap::<_, Profile>::new();
-    for path in watch(name, messages, folder.path(), &["--separate-threads=yes"]) {
+    let with_callers = ["malloc", "calloc", "realloc"].map(|name| format!("--separate-callers7={name}"));
+    let options: Vec<&str> = with_callers.iter().map(String::as_str).chain(["--separate-threads=yes"]).collect();
+    for path in watch(name, messages, folder.path(), &options) {
         let profile = Profile::read(&path);
         let thread = threads.entry(role(&profile)).or_default();
         profile.own.into_iter().for_each(|(name, cost)| *thread.own.entry(name).or_default() += cost);
@@ -51,15 +53,16 @@ fn watched(name: &str, messages: usize) -> BTreeMap<&'static str, Profile> {
     threads
 }
 
-/// Callgrind does not tell threads' names; what they run does.
+/// Callgrind does not tell threads' names; what they run most does. A thread's number may have been that of another one before.
 fn role(profile: &Profile) -> &'static str {
-    let runs = |part: &str| profile.own.keys().any(|name| name.contains(part));
-    match () {
-        () if runs("amiquip::io_loop::IoLoop::thread_main") => "amiquip's thread",
-        () if runs("intake::desk") => "the intake",
-        () if runs("handler::Performance::perform") => "the pool",
-        () => "all other threads",
-    }
+    let cost_of = |part: &str| profile.own.iter().filter(|(name, _)| name.contains(part)).map(|(_, cost)| cost).sum::<u64>();
+    let roles = [
+        (cost_of("io_loop::connection_state"), "amiquip's thread"),
+        (cost_of("intake::desk"), "the intake"),
+        (cost_of("threadpool::"), "the pool"),
+    ];
+    let most = roles.into_iter().max_by_key(|(cost, _)| *cost).filter(|(cost, _)| *cost > 100_000);
+    most.map_or("all other threads", |(_, role)| role)
 }
 
 fn difference<K: Clone + Eq + std::hash::Hash>(twice: &HashMap<K, u64>, once: &HashMap<K, u64>) -> HashMap<K, f64> {
@@ -94,7 +97,8 @@ fn crate_of(function: &str) -> &'static str {
         ("__rdl_", "the allocator"),
         ("::", "std"),
     ];
-    let name = function.trim_start_matches(['<', '&']);
+    // What follows are its callers.
+    let name = function.split('\'').next().unwrap_or(function);
     let allocator = ["malloc", "free", "calloc", "realloc", "unlink_chunk", "int_realloc"];
     match CRATES.iter().find(|(part, _)| name.contains(part)) {
         Some((_, owner)) => owner,
@@ -105,12 +109,23 @@ fn crate_of(function: &str) -> &'static str {
 }
 
 fn print_sites(calls: &HashMap<(String, String), f64>) {
-    let allocates = |callee: &str| callee.contains("__rust_") && callee.contains("alloc") && !callee.contains("dealloc");
-    let mut sites: Vec<_> = calls.iter().filter(|((_, callee), count)| allocates(callee) && **count > 0.01).collect();
-    sites.sort_by(|(_, one), (_, other)| other.total_cmp(one));
-    for ((caller, _), count) in sites.into_iter().take(SHOWN) {
-        println!("    {count:>8.2}  allocations in {caller}");
+    let mut sites = HashMap::<&str, f64>::new();
+    for ((_, callee), count) in calls {
+        if let Some(site) = site_of(callee) {
+            *sites.entry(site).or_default() += count;
+        }
     }
+    let mut sites: Vec<_> = sites.into_iter().filter(|(_, count)| *count >= 0.01).collect();
+    sites.sort_by(|(_, one), (_, other)| other.total_cmp(one));
+    sites.iter().take(SHOWN).for_each(|(site, count)| println!("    {count:>8.2}  allocations in {site}"));
+}
+
+/// The first of those who led to an allocation that is no collection's own business.
+fn site_of(callee: &str) -> Option<&str> {
+    let mut chain = callee.split('\'');
+    chain.next().filter(|name| ["malloc", "calloc", "realloc"].contains(name))?;
+    let is_inside = |name: &&str| ["__r", "alloc::", "<alloc::", "<core::"].iter().any(|part| name.starts_with(part));
+    chain.find(|name| !is_inside(name))
 }
 
 fn connection() -> Connection {
