@@ -35,7 +35,7 @@ pub fn cases() -> Vec<Case> {
 pub fn asleep(group: &'static str, threads: usize, contenders: &[Contender]) -> Case {
     // 200 messages a second and thread.
     let messages = (threads * 200 * SLEEPING_SECONDS).min(100_000);
-    let prefetch = u16::try_from(2 * threads).expect("no case has that many threads").max(100);
+    let prefetch = u16::try_from(4 * threads).expect("no case has that many threads").max(100);
     Case { threads, handler: Work::Sleep, messages, prefetch, ..Case::base(group, threads, contenders) }
 }
 

@@ -1,0 +1,181 @@
+//! Who may use which thread, and what a thread goes on with.
+//!
+//! Every queue has one thread it may always use; only what is left beyond those is shared. A thread that is done goes on with the
+//! next of its own queue's line, at once: telling the intake, and hearing from it, would leave it idle for longer than some
+//! handlers run.
+
+use super::idle::Work;
+use super::Batch;
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// For how long one queue may keep a thread that others share.
+const STAY: Duration = Duration::from_millis(10);
+
+pub(super) struct Seating {
+    /// Threads beyond the one that each queue has for itself.
+    shared: AtomicUsize,
+    /// Whether there is more than one queue.
+    has_others: bool,
+    /// Nothing more is begun.
+    is_closed: AtomicBool,
+    /// By queue; they outlive reconnects, as running handlers do.
+    places: Mutex<HashMap<String, Arc<Place>>>,
+}
+
+/// What one queue has of the pool.
+#[derive(Default)]
+pub(crate) struct Place(Mutex<Own>);
+
+#[derive(Default)]
+struct Own {
+    /// Threads in use.
+    used: usize,
+    /// What they go on with. There is some only while a thread is in use that will look here.
+    line: VecDeque<Batch>,
+}
+
+impl Seating {
+    pub fn new(threads: usize, queues: usize) -> Self {
+        Seating {
+            shared: AtomicUsize::new(threads - queues.min(threads)),
+            has_others: queues > 1,
+            is_closed: AtomicBool::new(false),
+            places: Mutex::default(),
+        }
+    }
+
+    pub fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+    }
+
+    pub fn place(&self, queue: &str) -> Arc<Place> {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        places.entry(queue.to_owned()).or_default().clone()
+    }
+
+    /// Whether a batch of this queue, which may use `most` threads at once, would find a thread or room in the line.
+    pub fn has_room(&self, place: &Place, most: usize, in_line: bool) -> bool {
+        let own = place.own();
+        self.has_seat(&own, most) || (in_line && own.has_room())
+    }
+
+    /// Gives a batch to a thread, or puts it in the line; it comes back if there is no room for it.
+    pub fn seat(
+        self: &Arc<Self>,
+        place: &Arc<Place>,
+        most: usize,
+        in_line: bool,
+        batch: Batch,
+        give: impl Fn(Work) -> Result<(), Work>,
+    ) -> Result<(), Batch> {
+        // All of it under the lock: a thread that gives its seat up in between would leave the line to nobody, and two intakes
+        // of one queue would both take its own thread.
+        let mut own = place.own();
+        let may_wait = in_line && own.has_room();
+        own.line.push_back(batch);
+        let is_seated = self.give_first(place, &mut own, most, give);
+        if is_seated || may_wait {
+            return Ok(());
+        }
+        own.line.pop_back().map_or(Ok(()), Err)
+    }
+
+    /// Gives what waits in the line to threads that other queues have left; says whether some waits on.
+    pub fn advance(self: &Arc<Self>, place: &Arc<Place>, most: usize, give: impl Fn(Work) -> Result<(), Work>) -> bool {
+        // The threads of an only queue see to its line themselves.
+        if !self.has_others {
+            return false;
+        }
+        let mut own = place.own();
+        while !own.line.is_empty() && self.give_first(place, &mut own, most, &give) {}
+        !own.line.is_empty()
+    }
+
+    fn give_first(
+        self: &Arc<Self>,
+        place: &Arc<Place>,
+        own: &mut Own,
+        most: usize,
+        give: impl Fn(Work) -> Result<(), Work>,
+    ) -> bool {
+        if own.used >= most || (own.used > 0 && !self.take_shared()) {
+            return false;
+        }
+        own.used += 1;
+        let Some(first) = own.line.pop_front() else { unreachable!("somebody looked, under the lock") };
+        let seat = Seat { seating: self.clone(), place: place.clone(), since: Instant::now(), is_left: false };
+        let Err((mut seat, refused)) = give((seat, first)) else { return true };
+        // The pool has ended.
+        seat.leave(own);
+        own.line.push_front(refused);
+        false
+    }
+
+    fn has_seat(&self, own: &Own, most: usize) -> bool {
+        own.used < most && (own.used == 0 || self.shared.load(Ordering::Acquire) > 0)
+    }
+
+    fn take_shared(&self) -> bool {
+        self.shared.fetch_update(Ordering::AcqRel, Ordering::Acquire, |free| free.checked_sub(1)).is_ok()
+    }
+}
+
+impl Place {
+    fn own(&self) -> MutexGuard<'_, Own> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Own {
+    /// One for each thread: what waits here was not begun, and whoever drains takes it back.
+    fn has_room(&self) -> bool {
+        self.line.len() < self.used
+    }
+}
+
+/// A thread set aside; given back when dropped.
+pub(crate) struct Seat {
+    seating: Arc<Seating>,
+    place: Arc<Place>,
+    since: Instant,
+    is_left: bool,
+}
+
+impl Seat {
+    /// What this thread goes on with; without anything, the seat is given back.
+    pub(super) fn next(mut self) -> Option<(Seat, Batch)> {
+        let place = self.place.clone();
+        let mut own = place.own();
+        // The last one given back is the queue's own: nobody else waits for that.
+        let may_stay = own.used == 1 || !self.seating.has_others || self.since.elapsed() < STAY;
+        if may_stay && !self.seating.is_closed.load(Ordering::Acquire) {
+            if let Some(batch) = own.line.pop_front() {
+                drop(own);
+                return Some((self, batch));
+            }
+        }
+        self.leave(&mut own);
+        None
+    }
+
+    fn leave(&mut self, own: &mut Own) {
+        if std::mem::replace(&mut self.is_left, true) {
+            return;
+        }
+        own.used -= 1;
+        // The last one given back is the queue's own; all others are shared.
+        if own.used > 0 {
+            self.seating.shared.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let place = self.place.clone();
+        self.leave(&mut place.own());
+    }
+}
