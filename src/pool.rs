@@ -1,12 +1,18 @@
-//! Named threads behind one bounded channel: they run handlers, and never touch the broker.
+//! Named threads that run handlers, and never touch the broker.
 //!
 //! Work comes in batches of one queue's messages. A batch takes one thread. So that a slow queue cannot starve a fast one,
 //! every queue has one thread it may always use; only what is left beyond those is shared, first come first served.
 
+mod idle;
+mod seating;
+
+pub(crate) use seating::{Place, Seat};
+
 use crate::handler::{Decision, Performance};
 use crate::stint::Stint;
 use crossbeam_channel::{Receiver, Sender};
-use std::collections::HashMap;
+use idle::Idle;
+use seating::Seating;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,92 +21,90 @@ use threadpool::ThreadPool;
 /// The threads that run handlers. Cloning it shares them; they end when [`Pool::close`] is called or the last clone goes.
 #[derive(Clone)]
 pub struct Pool {
-    /// Gone when the pool is closed: the threads end when what they read from does.
-    work: Arc<Mutex<Option<Sender<Batch>>>>,
+    door: Arc<Door>,
+    threads: usize,
     seating: Arc<Seating>,
     running: Receiver<()>,
 }
 
-/// Who may use which thread.
-struct Seating {
-    threads: usize,
-    /// Threads beyond the one that each queue has for itself.
-    shared: AtomicUsize,
-    /// How many threads each queue uses; it outlives reconnects, as running handlers do.
-    queues: Mutex<HashMap<String, Arc<AtomicUsize>>>,
+/// The way to the threads; closed when the last clone of the pool goes.
+struct Door(Arc<Idle>);
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 impl Pool {
     /// A pool of so many threads (at least one), for so many queues; it has at least a thread for each queue.
     pub fn new(threads: usize, queues: usize) -> Self {
         let threads = threads.max(queues).max(1);
-        // A batch is sent only when a thread is set aside for it, so this never holds more than there are threads.
-        let (work, inbox) = crossbeam_channel::bounded::<Batch>(threads);
+        let idle = Arc::new(Idle::default());
         // Nothing is ever sent: it disconnects when the last thread has ended.
         let (alive, running) = crossbeam_channel::bounded::<()>(0);
         let host = ThreadPool::with_name("bootstep-pool".into(), threads);
         for _ in 0..threads {
-            let (inbox, alive) = (inbox.clone(), alive.clone());
+            let (idle, alive) = (idle.clone(), alive.clone());
             host.execute(move || {
                 let _alive = alive;
-                inbox.iter().for_each(Batch::run);
+                idle.serve(serve);
             });
         }
-        let shared = AtomicUsize::new(threads - queues.min(threads));
-        let work = Arc::new(Mutex::new(Some(work)));
-        Pool { work, seating: Arc::new(Seating { threads, shared, queues: Mutex::default() }), running }
+        Pool { door: Arc::new(Door(idle)), threads, seating: Arc::new(Seating::new(threads, queues)), running }
     }
 
     /// How many threads there are.
     pub fn threads(&self) -> usize {
-        self.seating.threads
+        self.threads
     }
 
     /// This lets the threads end after what they have begun, and waits for that; `false` if it took longer.
     pub fn close(&self, within: Duration) -> bool {
-        self.work.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.seating.close();
+        self.door.0.close();
         !matches!(self.running.recv_timeout(within), Err(err) if err.is_timeout())
     }
 
-    /// A thread for a queue that may use `most` at once: its own if that is free, else a shared one if there is any.
-    pub(crate) fn seat(&self, queue: &str, most: usize) -> Option<Seat> {
-        let mut queues = self.seating.queues.lock().unwrap_or_else(PoisonError::into_inner);
-        let used = queues.entry(queue.to_owned()).or_default().clone();
-        // Under the lock, so that two intakes of one queue cannot both take its own thread.
-        let now_used = used.load(Ordering::Acquire);
-        if now_used >= most || (now_used > 0 && !self.seating.take_shared()) {
-            return None;
+    /// What a queue has of the pool.
+    pub(crate) fn place(&self, queue: &str) -> Arc<Place> {
+        self.seating.place(queue)
+    }
+
+    /// Whether [`hand`](Pool::hand) would take a batch now.
+    pub(crate) fn has_room(&self, place: &Place, most: usize, in_line: bool) -> bool {
+        self.seating.has_room(place, most, in_line)
+    }
+
+    /// Hands a batch of a queue that may use `most` threads at once over: to the queue's own thread if that is free, else to a
+    /// shared one if there is any, else, `in_line`, to the one that is done first. It comes back if there is no room, or the
+    /// pool has ended.
+    pub(crate) fn hand(&self, place: &Arc<Place>, most: usize, in_line: bool, batch: Batch) -> Result<(), Batch> {
+        self.seating.seat(place, most, in_line, batch, |work| self.door.0.give(work))
+    }
+
+    /// Has threads that other queues have left go on with this one's line; says whether some of it waits on.
+    pub(crate) fn advance(&self, place: &Arc<Place>, most: usize) -> bool {
+        self.seating.advance(place, most, |work| self.door.0.give(work))
+    }
+}
+
+/// One thread at work, for as long as there is any for its queue.
+fn serve(mut seat: Seat, mut batch: Batch) {
+    loop {
+        let done = batch.done.clone();
+        let (finished, halts) = batch.run();
+        if halts {
+            // The intake may have gone with its connection; then the broker delivers these again.
+            let _ = done.try_send(Finished { kept: Some(seat), ..finished });
+            return;
         }
-        used.fetch_add(1, Ordering::AcqRel);
-        Some(Seat { seating: self.seating.clone(), used })
-    }
-
-    /// Hands a batch over, and back if the pool has ended or is still busy with what was handed over before a reconnect.
-    pub(crate) fn hand(&self, batch: Batch) -> Result<(), Batch> {
-        match self.work.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
-            Some(work) => work.try_send(batch).map_err(crossbeam_channel::TrySendError::into_inner),
-            None => Err(batch),
-        }
-    }
-}
-
-impl Seating {
-    fn take_shared(&self) -> bool {
-        self.shared.fetch_update(Ordering::AcqRel, Ordering::Acquire, |free| free.checked_sub(1)).is_ok()
-    }
-}
-
-/// A thread set aside for one batch; given back when dropped.
-pub(crate) struct Seat {
-    seating: Arc<Seating>,
-    used: Arc<AtomicUsize>,
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        // The last one given back is the queue's own; all others are shared.
-        if self.used.fetch_sub(1, Ordering::AcqRel) > 1 {
-            self.seating.shared.fetch_add(1, Ordering::AcqRel);
+        // The next is taken, or the seat given up, first: whoever hears of the end may want it at once.
+        let next = seat.next();
+        let _ = done.try_send(finished);
+        match next {
+            Some(next) => (seat, batch) = next,
+            None => return,
         }
     }
 }
@@ -110,7 +114,6 @@ pub(crate) struct Batch {
     pub performance: Arc<Performance>,
     pub stint: Arc<Stint>,
     pub progress: Arc<Progress>,
-    pub seat: Seat,
     pub done: Sender<Finished>,
 }
 
@@ -160,7 +163,8 @@ impl Progress {
 }
 
 impl Batch {
-    fn run(self) {
+    /// Answers what is to be told of it, and whether it halts the worker.
+    fn run(self) -> (Finished, bool) {
         let began = Instant::now();
         let (mut messages, mut halts) = (0, false);
         let watched = self.performance.tally.watch(self.stint);
@@ -178,9 +182,6 @@ impl Batch {
             }
         }
         drop(watched);
-        // The seat goes first: whoever hears of the end may want it at once.
-        let kept = Some(self.seat).filter(|_| halts);
-        // The intake may have gone with its connection; then the broker delivers these again.
-        let _ = self.done.try_send(Finished { batch: self.progress.id, messages, took: began.elapsed(), kept });
+        (Finished { batch: self.progress.id, messages, took: began.elapsed(), kept: None }, halts)
     }
 }

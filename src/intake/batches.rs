@@ -3,7 +3,7 @@
 use super::Thread;
 use crate::handler::{Decision, Performance};
 use crate::message::Delivery;
-use crate::pool::{Batch, Finished, Pool, Progress};
+use crate::pool::{Batch, Finished, Place, Pool, Progress};
 use crate::stint::Stint;
 use crossbeam_channel::{Receiver, Sender};
 use std::collections::VecDeque;
@@ -32,6 +32,9 @@ pub(super) struct Batches {
     finished: Receiver<Finished>,
     done: Sender<Finished>,
     pool: Pool,
+    place: Arc<Place>,
+    /// A kill switch must hear of each attempt before the next begins.
+    in_line: bool,
     performance: Arc<Performance>,
     queue: Arc<str>,
     most_at_once: usize,
@@ -73,6 +76,8 @@ impl Batches {
             last_id: 0,
             finished,
             done,
+            place: thread.around.pool.place(&queue),
+            in_line: thread.switch.is_none(),
             pool: thread.around.pool.clone(),
             performance: thread.performance.clone(),
             queue,
@@ -118,7 +123,9 @@ impl Batches {
             if backlog.len() < self.full() && self.are_nearly_done() {
                 return HandedOut::Gathering;
             }
-            let Some(seat) = self.pool.seat(&self.queue, self.most_at_once) else { return HandedOut::NoSeat };
+            if !self.pool.has_room(&self.place, self.most_at_once, self.in_line) {
+                return HandedOut::NoSeat;
+            }
             let size = self.full().min(backlog.len());
             let deliveries: Vec<Delivery> = backlog.drain(..size).collect();
             let messages =
@@ -127,14 +134,17 @@ impl Batches {
             self.last_id += 1;
             let progress = Arc::new(Progress::new(self.last_id));
             let (performance, done) = (self.performance.clone(), self.done.clone());
-            let batch = Batch { performance, stint, progress: progress.clone(), seat, done };
-            if self.pool.hand(batch).is_err() {
+            let batch = Batch { performance, stint, progress: progress.clone(), done };
+            if self.pool.hand(&self.place, self.most_at_once, self.in_line, batch).is_err() {
                 put_back(backlog, deliveries);
                 return HandedOut::NoSeat;
             }
             self.out.push(Out { progress, deliveries, handed: Instant::now() });
         }
-        HandedOut::All
+        match self.pool.advance(&self.place, self.most_at_once) {
+            true => HandedOut::NoSeat,
+            false => HandedOut::All,
+        }
     }
 
     /// A batch that has come to its end; the next ones are sized by how long it took.

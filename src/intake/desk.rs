@@ -133,12 +133,11 @@ impl<'a> Desk<'a> {
         Ended::Told
     }
 
-    /// Takes all that is ready, hands out, settles, and waits if there was nothing.
+    /// Takes all that is ready, hands out, settles, and waits unless something was left for the next round.
     fn round<S: Source>(&mut self, source: &mut S) -> Result<(), Ended> {
         let mut busy = self.read_deliveries(source)?;
         while let Ok(finished) = self.batches.receiver().try_recv() {
             self.take_finished(finished);
-            busy = true;
         }
         busy |= self.take_published();
         if let Ok(control) = self.thread.orders.try_recv() {

@@ -21,7 +21,8 @@ pub(super) struct Flow {
 
 impl Flow {
     pub fn new(prefetch: u16) -> Self {
-        Flow { came: 0, looked: Instant::now(), too_many: (usize::from(prefetch) / 2).max(1) }
+        let half = usize::from(prefetch) / 2;
+        Flow { came: 0, looked: Instant::now(), too_many: if half < 2 * FLOWS { 0 } else { half } }
     }
 
     /// One has come.

@@ -20,8 +20,6 @@ crate::on_both!(
     what_a_failed_handler_publishes_is_not_sent,
     a_publish_to_nowhere_is_a_failed_attempt_and_stops_nobody,
     an_exchange_that_vanishes_fails_only_what_is_published_to_it,
-    a_slow_queue_does_not_starve_a_fast_one,
-    messages_behind_a_slow_one_do_not_wait_for_it,
     a_step_may_have_several_consumers,
     a_step_may_wrap_a_consumer_step,
     a_handler_on_the_intake_thread_does_the_same,
@@ -91,9 +89,9 @@ fn no_more_run_at_once_than_the_concurrency_allows(stage: &Stage) {
     assert!(most.load(Ordering::SeqCst) <= 2);
 }
 
-type Gate = (std::sync::mpsc::SyncSender<()>, Arc<Mutex<std::sync::mpsc::Receiver<()>>>);
+pub type Gate = (std::sync::mpsc::SyncSender<()>, Arc<Mutex<std::sync::mpsc::Receiver<()>>>);
 
-fn gate() -> Gate {
+pub fn gate() -> Gate {
     let (open, passed) = sync_channel(100);
     (open, Arc::new(Mutex::new(passed)))
 }
@@ -222,59 +220,6 @@ fn a_message_that_fills_its_frame_is_moved_with_what_it_came_with() {
         let size: usize = String::from_utf8_lossy(message.body()).parse().unwrap();
         assert_eq!(message.header("h").map(|value| value.to_string().len()), Some(size));
     }
-}
-
-fn a_slow_queue_does_not_starve_a_fast_one(stage: &Stage) {
-    let (open, wait) = gate();
-    let slow = Consumer::new("slow", move |_: String, _: &Message| {
-        wait.lock().unwrap().recv_timeout(SOON)?;
-        Ok(Outcome::Ack)
-    });
-    let (tell, told) = sync_channel(100);
-    let fast = Consumer::new("fast", move |_: String, _: &Message| {
-        tell.send(())?;
-        Ok(Outcome::Ack)
-    });
-    let mut worker = Worker::new(stage.broker.clone()).drain_within(SOON);
-    worker.steps.replace(SpawnPool::of(3)).add(slow.prefetch(50)).add(fast);
-    let running = worker.start().unwrap();
-    stage.publish("slow", &["x"; 50]);
-    stage.until("the slow queue has all it can", || stage.ready("slow") == 0);
-    stage.publish("fast", &["y"; 50]);
-    for _ in 0..50 {
-        told.recv_timeout(SOON).expect("the fast queue has a thread of its own");
-    }
-    (0..50).for_each(|_| open.send(()).unwrap());
-    running.stop();
-}
-
-fn messages_behind_a_slow_one_do_not_wait_for_it(stage: &Stage) {
-    let (open, wait) = gate();
-    let (tell, told) = sync_channel(1000);
-    let consumer = Consumer::new("batched", move |word: String, _: &Message| {
-        if word == "slow" {
-            wait.lock().unwrap().recv_timeout(SOON)?;
-        }
-        tell.send(word)?;
-        Ok(Outcome::Ack)
-    });
-    let mut worker = Worker::new(stage.broker.clone()).drain_within(SOON);
-    worker.steps.replace(SpawnPool::of(2)).add(consumer.prefetch(100));
-    let running = worker.start().unwrap();
-    // Quick ones first, so that the batches have grown when the slow one comes.
-    stage.publish("batched", &["quick"; 300]);
-    (0..300).for_each(|_| drop(told.recv_timeout(SOON).unwrap()));
-    let mut words = vec!["quick"; 60];
-    words[20] = "slow";
-    stage.publish("batched", &words);
-    let seen: Vec<String> = (0..59).map(|_| told.recv_timeout(SOON).expect("the quick ones go by")).collect();
-    assert!(seen.iter().all(|word| word == "quick"));
-    // Batches grow again beside it; the last ones must not wait for its end to make a full one.
-    stage.publish("batched", &["quick"; 300]);
-    (0..300).for_each(|_| drop(told.recv_timeout(SOON).expect("the quick ones still go by")));
-    open.send(()).unwrap();
-    assert_eq!(told.recv_timeout(SOON).unwrap(), "slow");
-    running.stop();
 }
 
 #[test]

@@ -65,7 +65,8 @@ fn trips_and_goes_on(stage: &Stage, consumer: Consumer, called: &Times) {
 fn while_it_is_open_nothing_is_consumed_and_what_is_kept_goes_back_in_the_end(stage: &Stage) {
     let (consumer, called) = failing("jobs", 100, stage.broker.clock());
     let switch = KillSwitch::at(0.5).over(2).pause(HOUR).hold(PAUSE);
-    let running = stage.start(consumer.prefetch(10).kill_switch(switch));
+    // One thread: of several, each may have begun one before the switch hears of the first.
+    let running = stage.start(consumer.prefetch(10).concurrency(1).kill_switch(switch));
     stage.publish("jobs", &["x"; 20]);
     let consumers = || stage.connection.declare_queue(&bootstep::Queue::existing("jobs")).unwrap().consumers;
     stage.until("it consumes no more", || called.lock().unwrap().len() >= 2 && consumers() == 0);

@@ -35,6 +35,7 @@ mod retry;
 #[cfg(feature = "http")]
 mod serve_health;
 mod server_named;
+mod sharing;
 mod shutdown;
 mod shutdown_process;
 mod support;

@@ -13,10 +13,11 @@ use crate::transport::{Incoming, Source};
 const READ_AT_ONCE: usize = 256;
 
 impl Desk<'_> {
+    /// Says whether there may be more.
     pub(super) fn read_deliveries<S: Source>(&mut self, source: &mut S) -> Result<bool, Ended> {
-        for read in 0..READ_AT_ONCE {
+        for _ in 0..READ_AT_ONCE {
             if self.cancelled {
-                return Ok(read > 0);
+                return Ok(false);
             }
             match source.receiver().try_recv() {
                 Ok(raw) => {
@@ -24,8 +25,7 @@ impl Desk<'_> {
                     self.take_incoming(incoming)?;
                 }
                 Err(err) if err.is_disconnected() => return Err(Ended::Lost(source.failure())),
-                // Of quick handlers' messages, the next are looked for when it is time.
-                Err(_) => return Ok(read > 0 && !self.batches.are_quick()),
+                Err(_) => return Ok(false),
             }
         }
         Ok(true)

@@ -23,8 +23,9 @@ impl Desk<'_> {
     }
 
     pub(super) fn flush(&mut self, busy: bool) {
-        // Quick handlers soon make more acks; others may take long, and the prefetch must not wait for them.
-        let idle = !busy && !self.batches.are_quick();
+        // Quick handlers at work soon make more acks; others may take long, and the prefetch must not wait for them.
+        let is_still = self.batches.is_empty() && self.backlog.is_empty();
+        let idle = !busy && (is_still || !self.batches.are_quick());
         if idle || self.thread.consumer.runs_on_intake_thread() || self.draining.is_some() {
             self.apply(Event::Flush);
         }
