@@ -8,7 +8,7 @@ mod waiting;
 
 use self::isolating::Suspects;
 use self::pausing::MayBegin;
-use super::acks::{self, Acks};
+use super::acks::Acks;
 use super::batches::{Batches, HandedOut};
 use super::ending::explained;
 use super::flow::Flow;
@@ -29,6 +29,9 @@ use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// How long handlers run on this thread before anything else gets its turn.
+const HERE_AT_ONCE: Duration = Duration::from_millis(1);
 
 pub(super) struct Desk<'a> {
     thread: &'a mut Thread,
@@ -73,6 +76,7 @@ pub(super) struct Desk<'a> {
 impl<'a> Desk<'a> {
     pub fn open(thread: &'a mut Thread, epoch: u64) -> Self {
         let queue: Arc<str> = thread.subscription.queue.as_str().into();
+        let flow = Flow::new(thread.subscription.prefetch);
         Desk {
             batches: Batches::new(thread, queue.clone()),
             here: thread.tally.watch(Arc::new(Stint::one_by_one(queue.clone(), &thread.around.clock))),
@@ -85,8 +89,8 @@ impl<'a> Desk<'a> {
             publishing: Publishing::new(&thread.around, queue.clone()),
             queue,
             handed_out: HandedOut::All,
-            acks: Acks::new(thread.subscription.prefetch),
-            flow: Flow::new(thread.subscription.prefetch),
+            acks: Acks::new(thread.subscription.prefetch, flow.tick()),
+            flow,
             last_tag: 0,
             held: Held::default(),
             draining: None,
@@ -262,7 +266,7 @@ impl<'a> Desk<'a> {
     fn handle_here(&mut self) -> bool {
         let began = Instant::now();
         let (mut now, mut handled) = (began, 0);
-        while self.may_begin() != MayBegin::None && now <= began + acks::WITHIN {
+        while self.may_begin() != MayBegin::None && now <= began + HERE_AT_ONCE {
             let Some(delivery) = self.backlog.pop_front() else { break };
             let message = self.thread.performance.message(&delivery, &self.queue);
             self.here.stint().take(&delivery);

@@ -5,13 +5,16 @@
 
 use std::time::{Duration, Instant};
 
-/// How long deliveries gather in a flow. A prefetch of 100 is not used up meanwhile.
+/// How long deliveries gather in a flow. A prefetch of 100 is not used up meanwhile; one of 1,000 lasts for longer.
 pub(super) const TICK: Duration = Duration::from_micros(250);
+const LONGEST_TICK: Duration = Duration::from_millis(1);
 
-/// So many in a tick are a flow.
-const FLOWS: usize = 4;
+/// So many in a tick are a flow: at half of what a broker can send, a message need not wait for others.
+const FLOWS: usize = 6;
 
 pub(super) struct Flow {
+    tick: Duration,
+    is_steady: bool,
     /// Since the last look at this.
     came: usize,
     looked: Instant,
@@ -22,7 +25,13 @@ pub(super) struct Flow {
 impl Flow {
     pub fn new(prefetch: u16) -> Self {
         let half = usize::from(prefetch) / 2;
-        Flow { came: 0, looked: Instant::now(), too_many: if half < 2 * FLOWS { 0 } else { half } }
+        let tick = Duration::from_micros(prefetch.into()).clamp(TICK, LONGEST_TICK);
+        Flow { tick, is_steady: false, came: 0, looked: Instant::now(), too_many: if half < 2 * FLOWS { 0 } else { half } }
+    }
+
+    /// How long may be waited for more.
+    pub fn tick(&self) -> Duration {
+        self.tick
     }
 
     /// One has come.
@@ -30,12 +39,18 @@ impl Flow {
         self.came += 1;
     }
 
-    /// Whether they have been flowing since this was last asked.
-    pub fn is_steady(&mut self) -> bool {
+    /// How long to wait for more, if they have been flowing since this was last asked.
+    pub fn pause(&mut self) -> Option<Duration> {
         let now = Instant::now();
         let took = now.saturating_duration_since(self.looked);
         let came = std::mem::take(&mut self.came);
         self.looked = now;
-        (FLOWS..self.too_many).contains(&came) && took < TICK * 4
+        self.is_steady = (FLOWS..self.too_many).contains(&came) && took < self.tick * 4;
+        self.is_steady.then_some(self.tick)
+    }
+
+    /// Whether they were flowing when that was last asked.
+    pub fn is_steady(&self) -> bool {
+        self.is_steady
     }
 }

@@ -23,10 +23,11 @@ impl Desk<'_> {
     }
 
     pub(super) fn flush(&mut self, busy: bool) {
-        // Quick handlers at work soon make more acks; others may take long, and the prefetch must not wait for them.
+        // Quick handlers at work soon make more acks; in a flow there are enough by now. Others may take long, and the prefetch
+        // must not wait for them.
         let is_still = self.batches.is_empty() && self.backlog.is_empty();
-        let idle = !busy && (is_still || !self.batches.are_quick());
-        if idle || self.thread.consumer.runs_on_intake_thread() || self.draining.is_some() {
+        let more_soon = busy || (self.batches.are_quick() && !is_still && !self.flow.is_steady());
+        if !more_soon || self.draining.is_some() {
             self.apply(Event::Flush);
         }
         self.acks.flush(&mut self.ledger, &mut self.commands);

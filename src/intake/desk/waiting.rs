@@ -19,8 +19,8 @@ const ANSWERS_SOON: Duration = Duration::from_millis(500);
 impl Desk<'_> {
     /// Blocks until something comes, or until something is due that nobody tells of.
     pub(super) fn wait<S: Source>(&mut self, source: &mut S) -> Result<(), Ended> {
-        if self.draining.is_none() && self.flow.is_steady() {
-            return match self.thread.orders.recv_timeout(TICK) {
+        if let Some(pause) = self.flow.pause().filter(|_| self.draining.is_none()) {
+            return match self.thread.orders.recv_timeout(pause) {
                 Err(err) if err.is_timeout() => Ok(()),
                 order => self.obey(order.unwrap_or(Control::Leave), source),
             };
