@@ -100,10 +100,16 @@
 //!
 //! Waking a thread costs more than a quick handler does, so one wakeup serves many messages at every hop. The pool gets batches,
 //! sized by how long this queue's handlers have taken (about 0.2 ms of work, 64 messages at the most); what stands behind a
-//! message that turns out slow is taken back after 20 ms, for another thread if there is one. Settled messages are acked together, by one
-//! `basic.ack` for all up to the first that is still out. Where a prefetch of 16 or more meets handlers of less than about 25 µs,
-//! a delivery may wait 0.2 ms for others in a steady flow (1 ms while a batch is out), and an ack 1 ms (2 ms behind a slower one). A handler that is cheap
-//! and never blocks can do without any hop: [`Consumer::on_intake_thread`].
+//! message that turns out slow is taken back after 20 ms, for another thread if there is one. A thread that is done goes on with
+//! the next batch of its queue by itself, and of idle ones the last to go idle is woken first. Settled messages are acked
+//! together, by one `basic.ack` for all up to the first that is still out.
+//!
+//! Where the prefetch is 24 or more and messages flow (six or more between two looks), the intake looks for them by the clock: a
+//! tick is 1 us for each message of the prefetch, from 0.25 ms to 1 ms. In a flow, a delivery and an ack wait for a tick. Without
+//! one, and with handlers of less than about 25 us, deliveries may wait for a batch that is out, and acks for others while
+//! handlers are at work, for 1 ms at the most. An ack that stands behind a message which is still out goes by itself after 2 ms.
+//! A handler that is cheap and never blocks can do without any hop: [`Consumer::on_intake_thread`]. `benches/peers` measures all
+//! of it beside other clients, `benches/micro` counts what each part costs.
 //!
 //! # Testing without a broker
 //!

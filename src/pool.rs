@@ -1,7 +1,7 @@
 //! Named threads that run handlers, and never touch the broker.
 //!
 //! Work comes in batches of one queue's messages. A batch takes one thread. So that a slow queue cannot starve a fast one,
-//! every queue has one thread it may always use; only what is left beyond those is shared, first come first served.
+//! every queue has one thread it may always use; only what is left beyond those is shared.
 
 mod idle;
 mod seating;
@@ -48,7 +48,7 @@ impl Pool {
             let (idle, alive) = (idle.clone(), alive.clone());
             host.execute(move || {
                 let _alive = alive;
-                idle.serve(serve);
+                idle.serve(|seat, batch| serve(&idle, seat, batch));
             });
         }
         Pool { door: Arc::new(Door(idle)), threads, seating: Arc::new(Seating::new(threads, queues)), running }
@@ -90,19 +90,29 @@ impl Pool {
 }
 
 /// One thread at work, for as long as there is any for its queue.
-fn serve(mut seat: Seat, mut batch: Batch) {
+fn serve(idle: &Idle, mut seat: Seat, mut batch: Batch) {
     loop {
         let done = batch.done.clone();
         let (finished, halts) = batch.run();
-        if halts {
+        let next = if halts {
+            match done.try_send(Finished { kept: Some(seat), ..finished }) {
+                Ok(()) => return,
+                // The intake has gone with its connection: nobody hears of the halt, and the broker delivers the message again.
+                Err(unheard) => unheard.into_inner().kept.and_then(Seat::next),
+            }
+        } else {
+            // The next is taken, or the seat given up, first: whoever hears of the end may want it at once.
+            let next = seat.next();
             // The intake may have gone with its connection; then the broker delivers these again.
-            let _ = done.try_send(Finished { kept: Some(seat), ..finished });
-            return;
-        }
-        // The next is taken, or the seat given up, first: whoever hears of the end may want it at once.
-        let next = seat.next();
-        let _ = done.try_send(finished);
+            let _ = done.try_send(finished);
+            next
+        };
         match next {
+            Some(next) if idle.is_short() => {
+                // Behind those that have no thread at all. It comes back where the pool has ended, and begins nowhere then.
+                let _ = idle.give(next);
+                return;
+            }
             Some(next) => (seat, batch) = next,
             None => return,
         }
@@ -151,6 +161,11 @@ impl Progress {
     /// What has been decided since somebody last asked.
     pub fn take_decided(&self) -> Vec<(u64, Decision)> {
         std::mem::take(&mut *self.decided.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether no more of it begins.
+    pub fn is_revoked(&self) -> bool {
+        self.begun.load(Ordering::Acquire) == REVOKED
     }
 
     fn begin(&self, place: usize) -> bool {

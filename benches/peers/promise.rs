@@ -115,7 +115,8 @@ fn spread(results: &Results, group: &str, ours: &str) -> Option<f64> {
     let costs: Vec<f64> = results.group(group).filter_map(|case| Some(case.of(ours)?.cpu())).collect();
     let most = costs.iter().copied().reduce(f64::max)?;
     let least = costs.iter().copied().reduce(f64::min)?;
-    (costs.len() > 1).then(|| most / least)
+    // Of fewer cases, as `BENCH_ONLY` leaves, it says little.
+    (costs.len() > 2).then(|| most / least)
 }
 
 fn of_memory(results: &Results) -> Vec<Promise> {

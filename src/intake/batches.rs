@@ -6,6 +6,7 @@ use crate::message::Delivery;
 use crate::pool::{Batch, Finished, Place, Pool, Progress};
 use crate::stint::Stint;
 use crossbeam_channel::{Receiver, Sender};
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,7 +34,7 @@ pub(super) struct Batches {
     done: Sender<Finished>,
     pool: Pool,
     place: Arc<Place>,
-    /// A kill switch must hear of each attempt before the next begins.
+    /// Whether a batch may wait for a thread. A kill switch is to hear of one before the next begins.
     in_line: bool,
     performance: Arc<Performance>,
     queue: Arc<str>,
@@ -68,7 +69,7 @@ impl Batches {
     pub fn new(thread: &Thread, queue: Arc<str>) -> Self {
         let prefetch = usize::from(thread.subscription.prefetch);
         // Nobody would hear of the end of a batch that has no room here. Every batch holds at least one delivery, and the prefetch
-        // bounds those that are handed out between two looks at this; before that, each that was out had a thread. Twice, for
+        // bounds those that are handed out between two looks at this; before that, each that was out had a thread, or waited for one. Twice, for
         // batches that were taken back: a kill switch takes in another prefetch while handlers still run.
         let (done, finished) = crossbeam_channel::bounded(2 * (prefetch + thread.around.pool.threads()));
         Batches {
@@ -119,11 +120,20 @@ impl Batches {
 
     /// Hands out what the pool has threads for, and what is worth waking one.
     pub fn hand_out(&mut self, backlog: &mut VecDeque<Delivery>) -> HandedOut {
+        self.hand_to(backlog, self.in_line)
+    }
+
+    /// The same for what must not wait behind anything: if there is no thread for it now, it is not handed out.
+    pub fn hand_out_now(&mut self, backlog: &mut VecDeque<Delivery>) -> HandedOut {
+        self.hand_to(backlog, false)
+    }
+
+    fn hand_to(&mut self, backlog: &mut VecDeque<Delivery>, in_line: bool) -> HandedOut {
         while !backlog.is_empty() {
             if backlog.len() < self.full() && self.are_nearly_done() {
                 return HandedOut::Gathering;
             }
-            if !self.pool.has_room(&self.place, self.most_at_once, self.in_line) {
+            if !self.pool.has_room(&self.place, self.most_at_once, in_line) {
                 return HandedOut::NoSeat;
             }
             let size = self.full().min(backlog.len());
@@ -135,7 +145,7 @@ impl Batches {
             let progress = Arc::new(Progress::new(self.last_id));
             let (performance, done) = (self.performance.clone(), self.done.clone());
             let batch = Batch { performance, stint, progress: progress.clone(), done };
-            if self.pool.hand(&self.place, self.most_at_once, self.in_line, batch).is_err() {
+            if self.pool.hand(&self.place, self.most_at_once, in_line, batch).is_err() {
                 put_back(backlog, deliveries);
                 return HandedOut::NoSeat;
             }
@@ -171,14 +181,38 @@ impl Batches {
         let out = &mut self.out[place];
         put_back(backlog, out.not_begun());
         let decided = out.take_decided();
-        // Only the slow one is still with the pool.
+        // Only the slow one is still with the pool, or nothing if it had not begun.
         out.deliveries.drain(..out.deliveries.len().saturating_sub(1));
+        self.forget_revoked();
         Some(decided)
     }
 
     /// No more of any batch begins; answers what had not.
     pub fn revoke(&mut self) -> Vec<Delivery> {
-        self.out.iter_mut().flat_map(Out::not_begun).collect()
+        let deliveries = self.out.iter_mut().flat_map(Out::not_begun).collect();
+        self.forget_revoked();
+        deliveries
+    }
+
+    /// What waited for a thread and is not to be begun any more must not fill the line, nor be waited for.
+    fn forget_revoked(&mut self) {
+        let gone = RefCell::new(Vec::new());
+        self.place.forget(|batch| {
+            let is_gone = batch.progress.is_revoked();
+            if is_gone {
+                gone.borrow_mut().push(batch.progress.clone());
+            }
+            is_gone
+        });
+        let gone = gone.into_inner();
+        self.out.retain(|out| !gone.iter().any(|progress| Arc::ptr_eq(progress, &out.progress)));
+    }
+}
+
+impl Drop for Batches {
+    fn drop(&mut self) {
+        // A seat that was kept for us must not stay in a channel that nobody reads.
+        while self.finished.try_recv().is_ok() {}
     }
 }
 

@@ -254,7 +254,7 @@ impl<'a> Desk<'a> {
     fn hand_out_one(&mut self) -> HandedOut {
         let mut one: VecDeque<Delivery> = self.backlog.pop_front().into_iter().collect();
         let tag = one.front().map(|delivery| delivery.tag);
-        let handed_out = self.batches.hand_out(&mut one);
+        let handed_out = self.batches.hand_out_now(&mut one);
         match one.pop_front() {
             Some(not_taken) => self.backlog.push_front(not_taken),
             None => self.probing = tag,
@@ -277,7 +277,8 @@ impl<'a> Desk<'a> {
             (now, handled) = (Instant::now(), handled + 1);
         }
         self.batches.measure(handled, now - began);
-        handled > 0 && !self.backlog.is_empty()
+        // In a flow the next are looked for when it is time.
+        handled > 0 && !(self.backlog.is_empty() && self.flow.is_steady())
     }
 
     /// Nothing of this epoch may begin any more: the broker delivers it again.

@@ -5,6 +5,7 @@
 
 use super::{Batch, Seat};
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
 
@@ -12,14 +13,19 @@ use std::thread::Thread;
 pub(super) type Work = (Seat, Batch);
 
 #[derive(Default)]
-pub(super) struct Idle(Mutex<Waiting>);
+pub(super) struct Idle {
+    waiting: Mutex<Waiting>,
+    /// Work waits that has no thread.
+    is_short: AtomicBool,
+}
 
 #[derive(Default)]
 struct Waiting {
     is_closed: bool,
     /// The last of them has just come.
     threads: Vec<Arc<Chair>>,
-    /// For threads that are on their way here: as many as have given up a seat.
+    /// For threads that are on their way here: as many as have given up a seat, and more only where there are more queues than
+    /// the pool was made for.
     work: VecDeque<Work>,
 }
 
@@ -54,9 +60,17 @@ impl Idle {
                 drop(waiting);
                 chair.call(Call::Work(work));
             }
-            None => waiting.work.push_back(work),
+            None => {
+                waiting.work.push_back(work);
+                self.is_short.store(true, Ordering::Release);
+            }
         }
         Ok(())
+    }
+
+    /// Whether work waits that has no thread: there are more queues than the pool was made for.
+    pub fn is_short(&self) -> bool {
+        self.is_short.load(Ordering::Acquire)
     }
 
     /// Every thread ends after what it was given.
@@ -72,7 +86,9 @@ impl Idle {
     fn next(&self, chair: &Arc<Chair>) -> Option<Work> {
         {
             let mut waiting = self.waiting();
-            match waiting.work.pop_front() {
+            let work = waiting.work.pop_front();
+            self.is_short.store(!waiting.work.is_empty(), Ordering::Release);
+            match work {
                 Some(work) => return Some(work),
                 None if waiting.is_closed => return None,
                 None => waiting.threads.push(chair.clone()),
@@ -82,7 +98,7 @@ impl Idle {
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

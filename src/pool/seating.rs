@@ -19,7 +19,7 @@ pub(super) struct Seating {
     shared: AtomicUsize,
     /// Whether there is more than one queue.
     has_others: bool,
-    /// Nothing more is begun.
+    /// Nothing more is begun from a line.
     is_closed: AtomicBool,
     /// By queue; they outlive reconnects, as running handlers do.
     places: Mutex<HashMap<String, Arc<Place>>>,
@@ -33,7 +33,7 @@ pub(crate) struct Place(Mutex<Own>);
 struct Own {
     /// Threads in use.
     used: usize,
-    /// What they go on with. There is some only while a thread is in use that will look here.
+    /// What they go on with. There is some only while a thread is in use that will look here, or its intake will.
     line: VecDeque<Batch>,
 }
 
@@ -83,14 +83,13 @@ impl Seating {
         own.line.pop_back().map_or(Ok(()), Err)
     }
 
-    /// Gives what waits in the line to threads that other queues have left; says whether some waits on.
+    /// Gives what waits in the line to threads that others have left; says whether some waits on.
     pub fn advance(self: &Arc<Self>, place: &Arc<Place>, most: usize, give: impl Fn(Work) -> Result<(), Work>) -> bool {
-        // The threads of an only queue see to its line themselves.
-        if !self.has_others {
-            return false;
-        }
         let mut own = place.own();
-        while !own.line.is_empty() && self.give_first(place, &mut own, most, &give) {}
+        // The threads of an only queue see to its line themselves.
+        if self.has_others || own.used == 0 {
+            while !own.line.is_empty() && self.give_first(place, &mut own, most, &give) {}
+        }
         !own.line.is_empty()
     }
 
@@ -124,6 +123,16 @@ impl Seating {
 }
 
 impl Place {
+    /// Takes those out of the line that are not to be begun any more; nobody hears of them again.
+    pub fn forget(&self, is_gone: impl Fn(&Batch) -> bool) {
+        let mut own = self.own();
+        let (gone, line) = std::mem::take(&mut own.line).into_iter().partition(is_gone);
+        own.line = line;
+        drop(own);
+        // What they hold is let go without the lock.
+        let _: VecDeque<Batch> = gone;
+    }
+
     fn own(&self) -> MutexGuard<'_, Own> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -175,7 +184,10 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let place = self.place.clone();
-        self.leave(&mut place.own());
+        // Whoever has left it may hold the lock.
+        if !self.is_left {
+            let place = self.place.clone();
+            self.leave(&mut place.own());
+        }
     }
 }

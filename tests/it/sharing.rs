@@ -2,13 +2,15 @@
 
 use crate::consuming::gate;
 use crate::support::stage::{Stage, SOON};
-use bootstep::{steps::SpawnPool, Consumer, Message, Outcome, Worker};
-use std::sync::mpsc::sync_channel;
+use bootstep::{steps::SpawnPool, BoxError, Consumer, Context, Message, Outcome, Pool, Step, Worker};
+use std::borrow::Cow;
+use std::sync::mpsc::{sync_channel, SyncSender};
 
 crate::on_both!(
     a_slow_queue_does_not_starve_a_fast_one,
     threads_that_one_queue_leaves_serve_what_waits_for_another,
     messages_behind_a_slow_one_do_not_wait_for_it,
+    a_pool_that_somebody_closed_holds_up_nobody,
 );
 
 fn a_slow_queue_does_not_starve_a_fast_one(stage: &Stage) {
@@ -96,4 +98,34 @@ fn messages_behind_a_slow_one_do_not_wait_for_it(stage: &Stage) {
     open.send(()).unwrap();
     assert_eq!(told.recv_timeout(SOON).unwrap(), "slow");
     running.stop();
+}
+
+/// Takes the pool out of the worker.
+struct TakePool(SyncSender<Pool>);
+
+impl Step for TakePool {
+    fn name(&self) -> Cow<'_, str> {
+        "take-pool".into()
+    }
+
+    fn requires(&self) -> Vec<Cow<'static, str>> {
+        vec![SpawnPool::NAME.into()]
+    }
+
+    fn start(&mut self, ctx: &mut Context) -> Result<(), BoxError> {
+        Ok(self.0.send(ctx.get::<Pool>()?)?)
+    }
+}
+
+fn a_pool_that_somebody_closed_holds_up_nobody(stage: &Stage) {
+    let (give, given) = sync_channel(1);
+    let consumer = Consumer::new("jobs", |_: String, _: &Message| Ok(Outcome::Ack));
+    let mut worker = Worker::new(stage.broker.clone()).drain_within(SOON);
+    worker.steps.add(TakePool(give)).add(consumer.prefetch(10));
+    let running = worker.start().unwrap();
+    assert!(given.recv_timeout(SOON).unwrap().close(SOON));
+    stage.publish("jobs", &["x"; 20]);
+    stage.until("it has taken what it may", || stage.ready("jobs") == 10);
+    assert_eq!(running.stop(), 0);
+    assert_eq!(stage.ready("jobs"), 20);
 }

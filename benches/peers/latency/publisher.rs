@@ -6,7 +6,7 @@ use super::wire::Line;
 use std::io;
 
 /// Above one message in this time, those that fall into it are planned, and sent, together.
-const GROUP: u64 = 250_000;
+const GROUP: u64 = 170_000;
 
 /// From the last preparation to the first message.
 const LEAD: u64 = 20_000_000;

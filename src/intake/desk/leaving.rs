@@ -26,7 +26,7 @@ impl Desk<'_> {
         // Quick handlers at work soon make more acks; in a flow there are enough by now. Others may take long, and the prefetch
         // must not wait for them.
         let is_still = self.batches.is_empty() && self.backlog.is_empty();
-        let more_soon = busy || (self.batches.are_quick() && !is_still && !self.flow.is_steady());
+        let more_soon = self.batches.are_quick() && (busy || !(is_still || self.flow.is_steady()));
         if !more_soon || self.draining.is_some() {
             self.apply(Event::Flush);
         }

@@ -64,6 +64,10 @@ impl Desk<'_> {
             ),
             None => log::info!("`{queue}` goes on: what waited has found its place"),
         }
+        if obstacle.is_some() {
+            // Also what waits for a thread.
+            self.take_back_all();
+        }
         self.obstacle = obstacle;
         self.tell_state();
     }

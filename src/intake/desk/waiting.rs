@@ -19,7 +19,9 @@ const ANSWERS_SOON: Duration = Duration::from_millis(500);
 impl Desk<'_> {
     /// Blocks until something comes, or until something is due that nobody tells of.
     pub(super) fn wait<S: Source>(&mut self, source: &mut S) -> Result<(), Ended> {
-        if let Some(pause) = self.flow.pause().filter(|_| self.draining.is_none()) {
+        // Where some wait for a thread, its end is what counts.
+        let may_pause = self.draining.is_none() && self.handed_out != HandedOut::NoSeat;
+        if let Some(pause) = self.flow.pause().filter(|_| may_pause) {
             return match self.thread.orders.recv_timeout(pause) {
                 Err(err) if err.is_timeout() => Ok(()),
                 order => self.obey(order.unwrap_or(Control::Leave), source),
