@@ -79,9 +79,12 @@ pub fn of_growth(results: &Results) -> Vec<Promise> {
         promises.push(Promise::new(what, Bound::AtLeast(0.95), ratio(crowd, POOL.name, other, Series::rate)));
     }
     for ours in [POOL.name, INTAKE_THREAD.name] {
-        for (group, what) in [("many queues", "from 1 to 200 queues"), ("backlog", "from none to 1,000,000 waiting")] {
+        for (group, ends, what) in [
+            ("many queues", ["1", "200"], "from 1 to 200 queues"),
+            ("backlog", ["0", "1000000"], "from none to 1,000,000 waiting"),
+        ] {
             let what = format!("CPU per message {what}, most to least: {ours}");
-            promises.push(Promise::new(what, Bound::AtMost(1.15), spread(results, group, ours)));
+            promises.push(Promise::new(what, Bound::AtMost(1.15), spread(results, group, ends, ours)));
         }
         let peak = results.case("backlog", "1000000").and_then(|case| case.of(ours)).map(Series::peak_mib);
         promises.push(Promise::new(format!("peak MiB with 1,000,000 waiting: {ours}"), Bound::AtMost(MOST_MIB), peak));
@@ -111,12 +114,15 @@ fn ratio(case: Option<&CaseResults>, ours: &str, other: &str, value: fn(&Series)
 }
 
 // How much more the dearest case of a group costs than the cheapest.
-fn spread(results: &Results, group: &str, ours: &str) -> Option<f64> {
+fn spread(results: &Results, group: &str, ends: [&str; 2], ours: &str) -> Option<f64> {
+    // Without both ends, as `BENCH_ONLY` may leave it, what is between them says nothing.
+    for end in ends {
+        results.case(group, end)?.of(ours)?;
+    }
     let costs: Vec<f64> = results.group(group).filter_map(|case| Some(case.of(ours)?.cpu())).collect();
     let most = costs.iter().copied().reduce(f64::max)?;
     let least = costs.iter().copied().reduce(f64::min)?;
-    // Of fewer cases, as `BENCH_ONLY` leaves, it says little.
-    (costs.len() > 2).then(|| most / least)
+    Some(most / least)
 }
 
 fn of_memory(results: &Results) -> Vec<Promise> {

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 pub(super) const TICK: Duration = Duration::from_micros(250);
 const LONGEST_TICK: Duration = Duration::from_millis(1);
 
-/// So many in a tick are a flow: at half of what a broker can send, a message need not wait for others.
+/// So many between two looks, which are up to four ticks apart, are a flow: at a fraction of what a broker can send, a message need
+/// not wait for others.
 const FLOWS: usize = 6;
 
 pub(super) struct Flow {
