@@ -124,17 +124,23 @@ fn one_that_the_broker_closes_the_channel_for_is_told_and_the_others_are_there_o
 
 #[test]
 fn what_may_be_there_twice_for_the_sake_of_another_is_told() {
-    let (stage, url) = stage_with(Queue::new("orders"));
     // That is told by nothing but the broker's answer.
     let lines = [r#"{"body": "1"}"#, r#"{"body": "2", "properties": {"headers": {"CC": "a text"}}}"#, r#"{"body": "3"}"#];
     let publish = ["publish", "--queue", "orders", "--json-lines", "-"];
-    let (_, err, code) = fed(&mut on(&url, &publish), lines.join("\n").as_bytes());
-    assert!(err.starts_with("line 2 was not taken: ") && code == 1, "{code} {err}");
-    assert!(err.contains("published 2 messages, and one was not taken, up to line 3"), "{err}");
-    let repeated = if err.contains("\n2 messages may be there twice: the broker closed the channel") { 2 } else { 1 };
-    assert!(repeated == 2 || err.contains("\n1 message may be there twice: "), "{err}");
-    stage.until("they are there", || stage.ready("orders") >= 2);
-    assert!(stage.ready("orders") <= 2 + repeated, "{err}");
+    // None is in doubt if the first is confirmed, and the last not sent yet, when the broker closes the channel.
+    let mut repeats = (0..10).map(|_| {
+        let (stage, url) = stage_with(Queue::new("orders"));
+        let (_, err, code) = fed(&mut on(&url, &publish), lines.join("\n").as_bytes());
+        assert!(err.starts_with("line 2 was not taken: ") && code == 1, "{code} {err}");
+        assert!(err.contains("published 2 messages, and one was not taken, up to line 3"), "{err}");
+        let told = |words: &str| err.contains(&format!("\n{words} may be there twice: the broker closed the channel"));
+        let repeated = if told("2 messages") { 2 } else { u32::from(told("1 message")) };
+        assert_eq!(repeated > 0, err.contains("twice"), "{err}");
+        stage.until("they are there", || stage.ready("orders") >= 2);
+        assert!(stage.ready("orders") <= 2 + repeated, "{err}");
+        repeated
+    });
+    assert!(repeats.any(|repeated| repeated > 0), "none was in doubt in ten runs");
 }
 
 #[test]
