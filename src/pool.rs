@@ -6,7 +6,7 @@
 mod idle;
 mod seating;
 
-pub(crate) use seating::{Place, Seat};
+pub(crate) use seating::{Line, Place, Seat};
 
 use crate::handler::{Decision, Performance};
 use crate::stint::Stint;
@@ -83,8 +83,8 @@ impl Pool {
         self.seating.seat(place, most, in_line, batch, |work| self.door.0.give(work))
     }
 
-    /// Has threads that other queues have left go on with this one's line; says whether some of it waits on.
-    pub(crate) fn advance(&self, place: &Arc<Place>, most: usize) -> bool {
+    /// Has threads that other queues have left go on with this one's line; answers what of it waits on.
+    pub(crate) fn advance(&self, place: &Arc<Place>, most: usize) -> Line {
         self.seating.advance(place, most, |work| self.door.0.give(work))
     }
 }
@@ -93,11 +93,15 @@ impl Pool {
 fn serve(idle: &Idle, mut seat: Seat, mut batch: Batch) {
     loop {
         let done = batch.done.clone();
+        let is_told_first = batch.is_told_first;
         let (finished, halts) = batch.run();
-        let next = if halts {
+        if halts {
+            seat.halt();
+        }
+        let next = if halts || is_told_first {
             match done.try_send(Finished { kept: Some(seat), ..finished }) {
                 Ok(()) => return,
-                // The intake has gone with its connection: nobody hears of the halt, and the broker delivers the message again.
+                // The intake has gone with its connection: nobody hears of it, and the broker delivers the message again.
                 Err(unheard) => unheard.into_inner().kept.and_then(Seat::next),
             }
         } else {
@@ -125,6 +129,8 @@ pub(crate) struct Batch {
     pub stint: Arc<Stint>,
     pub progress: Arc<Progress>,
     pub done: Sender<Finished>,
+    /// Its intake is to hear of its end before the next begins.
+    pub is_told_first: bool,
 }
 
 /// How far a batch is, shared with its intake. Each message is begun by the pool or revoked by the intake, never both.
@@ -141,7 +147,7 @@ pub(crate) struct Finished {
     pub batch: u64,
     pub messages: u32,
     pub took: Duration,
-    /// Of one that halts the worker: before its intake has heard that, no other may sit here.
+    /// Of one that halts the worker, or is told first: before its intake has heard that, no other may sit here.
     pub kept: Option<Seat>,
 }
 

@@ -3,7 +3,7 @@
 use super::Thread;
 use crate::handler::{Decision, Performance};
 use crate::message::Delivery;
-use crate::pool::{Batch, Finished, Place, Pool, Progress};
+use crate::pool::{Batch, Finished, Line, Place, Pool, Progress};
 use crate::stint::Stint;
 use crossbeam_channel::{Receiver, Sender};
 use std::cell::RefCell;
@@ -24,6 +24,15 @@ const NEARLY_DONE: Duration = Duration::from_millis(1);
 /// A batch should not take longer than this, as far as one can tell from the past.
 const FITTING: Duration = Duration::from_micros(200);
 
+/// How long the threads may be left alone with a line that lasts for longer.
+pub(super) const AWAY: Duration = Duration::from_millis(1);
+
+/// So many handlers end in that time where it is worth it: one look in place of one at each end.
+const OFTEN: u32 = 4;
+
+/// A line that lasts so many times as long does not run dry meanwhile.
+const LASTS: u32 = 4;
+
 /// A batch that takes longer has a slow message in it: what is behind that one is taken back.
 pub(super) const OVERDUE: Duration = Duration::from_millis(20);
 
@@ -36,6 +45,8 @@ pub(super) struct Batches {
     place: Arc<Place>,
     /// Whether a batch may wait for a thread. A kill switch is to hear of one before the next begins.
     in_line: bool,
+    /// Whether any has come to its end since the last look at the line.
+    have_ended: bool,
     performance: Arc<Performance>,
     queue: Arc<str>,
     most_at_once: usize,
@@ -54,6 +65,8 @@ pub(super) enum HandedOut {
     All,
     /// Some wait for a batch that is nearly done: then one batch, and one wakeup, does for them and what comes meanwhile.
     Gathering,
+    /// All threads are at work, and what is in their line lasts for a while: they go on with it by themselves.
+    Ahead,
     /// The pool has no thread for us, and nobody tells when it has.
     NoSeat,
 }
@@ -68,10 +81,8 @@ pub(super) struct Out {
 impl Batches {
     pub fn new(thread: &Thread, queue: Arc<str>) -> Self {
         let prefetch = usize::from(thread.subscription.prefetch);
-        // Nobody would hear of the end of a batch that has no room here. Every batch holds at least one delivery, and the prefetch
-        // bounds those that are handed out between two looks at this; before that, each that was out had a thread, or waited for one. Twice, for
-        // batches that were taken back: a kill switch takes in another prefetch while handlers still run.
-        let (done, finished) = crossbeam_channel::bounded(2 * (prefetch + thread.around.pool.threads()));
+        // There are no more than batches that are out. A bound would keep room for as many as could be, on each of many queues.
+        let (done, finished) = crossbeam_channel::unbounded();
         Batches {
             out: Vec::new(),
             last_id: 0,
@@ -80,6 +91,7 @@ impl Batches {
             place: thread.around.pool.place(&queue),
             in_line: thread.switch.is_none(),
             pool: thread.around.pool.clone(),
+            have_ended: false,
             performance: thread.performance.clone(),
             queue,
             most_at_once: thread.consumer.most_at_once(),
@@ -134,7 +146,7 @@ impl Batches {
                 return HandedOut::Gathering;
             }
             if !self.pool.has_room(&self.place, self.most_at_once, in_line) {
-                return HandedOut::NoSeat;
+                return self.with_line(HandedOut::NoSeat);
             }
             let size = self.full().min(backlog.len());
             let deliveries: Vec<Delivery> = backlog.drain(..size).collect();
@@ -144,16 +156,29 @@ impl Batches {
             self.last_id += 1;
             let progress = Arc::new(Progress::new(self.last_id));
             let (performance, done) = (self.performance.clone(), self.done.clone());
-            let batch = Batch { performance, stint, progress: progress.clone(), done };
+            let batch = Batch { performance, stint, progress: progress.clone(), done, is_told_first: !self.in_line };
             if self.pool.hand(&self.place, self.most_at_once, in_line, batch).is_err() {
                 put_back(backlog, deliveries);
                 return HandedOut::NoSeat;
             }
             self.out.push(Out { progress, deliveries, handed: Instant::now() });
         }
-        match self.pool.advance(&self.place, self.most_at_once) {
-            true => HandedOut::NoSeat,
-            false => HandedOut::All,
+        self.with_line(HandedOut::All)
+    }
+
+    /// What the line means for what could be handed out beside it.
+    fn with_line(&mut self, handed_out: HandedOut) -> HandedOut {
+        // What has been so may be over: then the next end is waited for.
+        let have_ended = std::mem::take(&mut self.have_ended);
+        let Line { batches, threads } = self.pool.advance(&self.place, self.most_at_once);
+        let (work_there, work_meanwhile) = (self.mean * batches as u32, AWAY * threads as u32);
+        let lasts = work_there >= work_meanwhile * LASTS;
+        let end_often = have_ended && work_meanwhile >= self.mean * OFTEN;
+        match batches {
+            0 => handed_out,
+            // A kill switch wants to hear of each end.
+            _ if self.in_line && lasts && end_often => HandedOut::Ahead,
+            _ => HandedOut::NoSeat,
         }
     }
 
@@ -161,6 +186,7 @@ impl Batches {
     pub fn finish(&mut self, finished: &Finished) -> Option<Out> {
         let place = self.out.iter().position(|out| out.progress.id == finished.batch)?;
         self.measure(finished.messages, finished.took);
+        self.have_ended = true;
         Some(self.out.swap_remove(place))
     }
 

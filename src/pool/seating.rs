@@ -25,6 +25,14 @@ pub(super) struct Seating {
     places: Mutex<HashMap<String, Arc<Place>>>,
 }
 
+/// How long a queue's line is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Line {
+    pub batches: usize,
+    /// Threads that go on with it.
+    pub threads: usize,
+}
+
 /// What one queue has of the pool.
 #[derive(Default)]
 pub(crate) struct Place(Mutex<Own>);
@@ -33,6 +41,8 @@ pub(crate) struct Place(Mutex<Own>);
 struct Own {
     /// Threads in use.
     used: usize,
+    /// Of those, how many have asked for the worker's end, which their intake has not heard yet: nothing begins meanwhile.
+    halting: usize,
     /// What they go on with. There is some only while a thread is in use that will look here, or its intake will.
     line: VecDeque<Batch>,
 }
@@ -71,55 +81,70 @@ impl Seating {
         batch: Batch,
         give: impl Fn(Work) -> Result<(), Work>,
     ) -> Result<(), Batch> {
-        // All of it under the lock: a thread that gives its seat up in between would leave the line to nobody, and two intakes
+        // Decided under the lock: a thread that gives its seat up in between would leave the line to nobody, and two intakes
         // of one queue would both take its own thread.
         let mut own = place.own();
         let may_wait = in_line && own.has_room();
+        let progress = batch.progress.clone();
         own.line.push_back(batch);
-        let is_seated = self.give_first(place, &mut own, most, give);
-        if is_seated || may_wait {
+        let Some(work) = self.seat_first(place, &mut own, most) else {
+            return if may_wait { Ok(()) } else { own.line.pop_back().map_or(Ok(()), Err) };
+        };
+        drop(own);
+        if begin(work, &give) || may_wait {
             return Ok(());
         }
-        own.line.pop_back().map_or(Ok(()), Err)
-    }
-
-    /// Gives what waits in the line to threads that others have left; says whether some waits on.
-    pub fn advance(self: &Arc<Self>, place: &Arc<Place>, most: usize, give: impl Fn(Work) -> Result<(), Work>) -> bool {
+        // The pool has ended; others of this queue may have put theirs there meanwhile.
         let mut own = place.own();
-        // The threads of an only queue see to its line themselves.
-        if self.has_others || own.used == 0 {
-            while !own.line.is_empty() && self.give_first(place, &mut own, most, &give) {}
-        }
-        !own.line.is_empty()
+        let at = own.line.iter().rposition(|batch| Arc::ptr_eq(&batch.progress, &progress));
+        at.and_then(|at| own.line.remove(at)).map_or(Ok(()), Err)
     }
 
-    fn give_first(
-        self: &Arc<Self>,
-        place: &Arc<Place>,
-        own: &mut Own,
-        most: usize,
-        give: impl Fn(Work) -> Result<(), Work>,
-    ) -> bool {
-        if own.used >= most || (own.used > 0 && !self.take_shared()) {
-            return false;
+    /// Gives what waits in the line to threads that others have left; answers what waits on.
+    pub fn advance(self: &Arc<Self>, place: &Arc<Place>, most: usize, give: impl Fn(Work) -> Result<(), Work>) -> Line {
+        loop {
+            let mut own = place.own();
+            let line = Line { batches: own.line.len(), threads: own.used };
+            // The threads of an only queue see to its line themselves.
+            if line.batches == 0 || (line.threads > 0 && !self.has_others) {
+                return line;
+            }
+            let Some(work) = self.seat_first(place, &mut own, most) else { return line };
+            drop(own);
+            if !begin(work, &give) {
+                return line;
+            }
+        }
+    }
+
+    /// Sets a thread aside for the first in the line, if there is one.
+    fn seat_first(self: &Arc<Self>, place: &Arc<Place>, own: &mut Own, most: usize) -> Option<Work> {
+        if own.halting > 0 || own.used >= most || (own.used > 0 && !self.take_shared()) {
+            return None;
         }
         own.used += 1;
         let Some(first) = own.line.pop_front() else { unreachable!("somebody looked, under the lock") };
-        let seat = Seat { seating: self.clone(), place: place.clone(), since: Instant::now(), is_left: false };
-        let Err((mut seat, refused)) = give((seat, first)) else { return true };
-        // The pool has ended.
-        seat.leave(own);
-        own.line.push_front(refused);
-        false
+        Some((Seat { seating: self.clone(), place: place.clone(), since: Instant::now(), is_left: false, halts: false }, first))
     }
 
     fn has_seat(&self, own: &Own, most: usize) -> bool {
-        own.used < most && (own.used == 0 || self.shared.load(Ordering::Acquire) > 0)
+        own.halting == 0 && own.used < most && (own.used == 0 || self.shared.load(Ordering::Acquire) > 0)
     }
 
     fn take_shared(&self) -> bool {
         self.shared.fetch_update(Ordering::AcqRel, Ordering::Acquire, |free| free.checked_sub(1)).is_ok()
     }
+}
+
+/// Not under the lock: to wake a thread takes long, and others that are done would wait for it. Says whether it was taken.
+fn begin(work: Work, give: impl Fn(Work) -> Result<(), Work>) -> bool {
+    let Err((mut seat, refused)) = give(work) else { return true };
+    // The pool has ended.
+    let place = seat.place.clone();
+    let mut own = place.own();
+    seat.leave(&mut own);
+    own.line.push_front(refused);
+    false
 }
 
 impl Place {
@@ -151,15 +176,24 @@ pub(crate) struct Seat {
     place: Arc<Place>,
     since: Instant,
     is_left: bool,
+    /// Whoever sits here has asked for the worker's end.
+    halts: bool,
 }
 
 impl Seat {
+    /// Until this is given back, nothing of its queue begins.
+    pub(super) fn halt(&mut self) {
+        let place = self.place.clone();
+        place.own().halting += usize::from(!std::mem::replace(&mut self.halts, true));
+    }
+
     /// What this thread goes on with; without anything, the seat is given back.
     pub(super) fn next(mut self) -> Option<(Seat, Batch)> {
         let place = self.place.clone();
         let mut own = place.own();
         // The last one given back is the queue's own: nobody else waits for that.
-        let may_stay = own.used == 1 || !self.seating.has_others || self.since.elapsed() < STAY;
+        self.go_on(&mut own);
+        let may_stay = own.halting == 0 && (own.used == 1 || !self.seating.has_others || self.since.elapsed() < STAY);
         if may_stay && !self.seating.is_closed.load(Ordering::Acquire) {
             if let Some(batch) = own.line.pop_front() {
                 drop(own);
@@ -170,10 +204,15 @@ impl Seat {
         None
     }
 
+    fn go_on(&mut self, own: &mut Own) {
+        own.halting -= usize::from(std::mem::take(&mut self.halts));
+    }
+
     fn leave(&mut self, own: &mut Own) {
         if std::mem::replace(&mut self.is_left, true) {
             return;
         }
+        self.go_on(own);
         own.used -= 1;
         // The last one given back is the queue's own; all others are shared.
         if own.used > 0 {

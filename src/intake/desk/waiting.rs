@@ -2,7 +2,7 @@
 
 use super::pausing::LOOK_AFTER_CHANNEL;
 use super::Desk;
-use crate::intake::batches::{HandedOut, OVERDUE};
+use crate::intake::batches::{HandedOut, AWAY, OVERDUE};
 use crate::intake::flow::TICK;
 use crate::intake::{Control, Ended};
 use crate::transport::Source;
@@ -19,9 +19,15 @@ const ANSWERS_SOON: Duration = Duration::from_millis(500);
 impl Desk<'_> {
     /// Blocks until something comes, or until something is due that nobody tells of.
     pub(super) fn wait<S: Source>(&mut self, source: &mut S) -> Result<(), Ended> {
-        // Where some wait for a thread, its end is what counts.
-        let may_pause = self.draining.is_none() && self.handed_out != HandedOut::NoSeat;
-        if let Some(pause) = self.flow.pause().filter(|_| may_pause) {
+        let flowing = self.flow.pause();
+        let pause = match self.handed_out {
+            _ if self.draining.is_some() => None,
+            HandedOut::Ahead => Some(AWAY),
+            // Where some wait for a thread, its end is what counts.
+            HandedOut::NoSeat => None,
+            HandedOut::All | HandedOut::Gathering => flowing,
+        };
+        if let Some(pause) = pause {
             return match self.thread.orders.recv_timeout(pause) {
                 Err(err) if err.is_timeout() => Ok(()),
                 order => self.obey(order.unwrap_or(Control::Leave), source),
