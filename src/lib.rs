@@ -104,10 +104,10 @@
 //! the next batch of its queue by itself, and of idle ones the last to go idle is woken first. Settled messages are acked
 //! together, by one `basic.ack` for all up to the first that is still out.
 //!
-//! Where the prefetch is 24 or more and messages flow (six or more between two looks), the intake looks for them by the clock: a
-//! tick is 1 us for each message of the prefetch, from 0.25 ms to 1 ms. In a flow, a delivery and an ack wait for a tick. Without
-//! one, and with handlers of less than about 25 us, deliveries may wait for a batch that is out, and acks for others while
-//! handlers are at work, for 1 ms at the most. An ack that stands behind a message which is still out goes by itself after 2 ms.
+//! Where the prefetch is 48 or more and messages flow (12 or more between two looks), the intake looks for them by the clock, every
+//! 0.25 ms to 1 ms (1 us for each message of the prefetch); so it does, every 1 ms, while 16 or more threads are at work and their
+//! line is long. Deliveries and acks wait for that look. Without a flow, and with handlers of less than about 25 us, deliveries may
+//! wait for a batch that is out, and acks for others, for 1 ms. Acks that stand behind a message still out go after 2 to 3 ms.
 //! A handler that is cheap and never blocks can do without any hop: [`Consumer::on_intake_thread`]. `benches/peers` measures all
 //! of it beside other clients, `benches/micro` counts what each part costs.
 //!
