@@ -188,8 +188,8 @@ impl Context {
             publisher: self.get::<Publisher>()?,
             clock: self.broker.clock(),
             recall: self.recall.clone(),
-            // Without the step that declares, nothing is known to be there.
-            declared: self.get::<Topology>().unwrap_or_default(),
+            // Without a step that declares, nothing is known to be there.
+            declared: self.get().or_else(|_| self.get::<Topology>().map(Arc::new)).unwrap_or_default(),
             halt: Arc::new(move |code, reason| {
                 log::error!("the worker halts with exit code {code}: {}", one_line(&reason));
                 shutdown.halt(code);

@@ -46,7 +46,7 @@ pub(crate) struct Surroundings {
     pub publisher: Publisher,
     pub clock: Clock,
     pub recall: Recall,
-    pub declared: Topology,
+    pub declared: Arc<Topology>,
     /// Called when a handler asks the worker to halt.
     pub halt: Arc<dyn Fn(u8, String) + Send + Sync>,
 }

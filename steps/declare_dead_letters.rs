@@ -2,6 +2,7 @@
 
 use bootstep::{declare_around, BoxError, Connection, Context, Exchange, Queue, Step, Topology};
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// Declares every consumer's exchanges and queues, their retry, archive and dead-letter queues, and whatever else it is given.
 #[derive(Default)]
@@ -37,7 +38,8 @@ impl Step for DeclareDeadLetters {
 
     fn start(&mut self, ctx: &mut Context) -> Result<(), BoxError> {
         let declared = declare_around(&ctx.get::<Connection>()?, ctx.consumers(), &self.more)?;
-        ctx.provide(declared);
+        // For every queue to look into: a copy for each would be many of many.
+        ctx.provide(Arc::new(declared));
         Ok(())
     }
 }

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// On their way at once; the channel for the answers has room for all of them, so that the publisher never waits for us.
+/// On their way at once.
 const ON_THEIR_WAY: usize = 1024;
 
 /// Nothing was answered for so long: the broker is in an alarm, or not there.
@@ -70,7 +70,8 @@ struct Move {
 
 impl Publishing {
     pub fn new(around: &Surroundings, queue: Arc<str>) -> Self {
-        let (reply, answers) = crossbeam_channel::bounded(ON_THEIR_WAY);
+        // Never more than are on their way. A bound would keep room for all of them, on each of many queues.
+        let (reply, answers) = crossbeam_channel::unbounded();
         Publishing {
             publisher: around.publisher.clone(),
             recall: around.recall.clone(),
