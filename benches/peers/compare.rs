@@ -11,7 +11,7 @@ const QUICK: &[Contender] = &[POOL, INTAKE_THREAD, RABBITMQ_C, RABBITMQ_C_50, AM
 const WITH_THREADS: &[Contender] = &[POOL, LAPIN];
 const WITH_SLEEP: &[Contender] = &[SLEEPING, POOL, LAPIN];
 
-/// About how long a run takes whose handlers sleep: so long that the worker's boot does not count.
+/// About how long a run takes whose handlers sleep: so long that it is steady.
 const SLEEPING_SECONDS: usize = 4;
 
 pub fn cases() -> Vec<Case> {
@@ -35,13 +35,15 @@ pub fn cases() -> Vec<Case> {
 pub fn asleep(group: &'static str, threads: usize, contenders: &[Contender]) -> Case {
     // 200 messages a second and thread.
     let messages = (threads * 200 * SLEEPING_SECONDS).min(100_000);
-    let prefetch = u16::try_from(4 * threads).expect("no case has that many threads").max(100);
-    Case { threads, handler: Work::Sleep, messages, prefetch, ..Case::base(group, threads, contenders) }
+    let prefetch = u16::try_from(8 * threads).expect("no case has that many threads").max(100);
+    // To start and to end hundreds of threads is not what is asked.
+    let is_steady = true;
+    Case { threads, handler: Work::Sleep, messages, prefetch, is_steady, ..Case::base(group, threads, contenders) }
 }
 
 fn over_prefetch() -> Vec<Case> {
     // The fewer at a time, the longer each takes.
-    [(1, 12_000), (10, 50_000), (100, 100_000), (1000, 100_000)]
+    [(1, 12_000), (10, 50_000), (100, 100_000), (1000, 200_000)]
         .map(|(prefetch, messages)| {
             let contenders = EVERYONE.iter().copied().filter(|contender| contender.can_wait_with_acks_at(prefetch)).collect();
             Case { prefetch, messages, contenders, ..Case::base("prefetch", prefetch, &[]) }

@@ -108,6 +108,11 @@ impl Contender {
         self.ack_every <= usize::from(prefetch)
     }
 
+    /// Whether it can measure the middle of what it drains only.
+    pub fn can_skip(&self) -> bool {
+        [POOL, INTAKE_THREAD, SLEEPING, RABBITMQ_C, RABBITMQ_C_50].contains(self)
+    }
+
     // A program and its arguments, or what is missing; nothing if it is this program.
     fn words(&self) -> Option<Result<Vec<PathBuf>, String>> {
         match self.program {

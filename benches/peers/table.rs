@@ -13,9 +13,9 @@ const GROUPS: &[Group] = &[
     ("queues", "Queues", "queues", "100 bytes, prefetch 100 on each queue, two threads, a handler that does nothing."),
     ("threads", "Threads", "threads", "100 bytes, prefetch 100, one queue, a handler that does nothing."),
     ("compute", "Handlers that compute for 20 µs", "threads", "100 bytes, prefetch 100, one queue."),
-    ("sleep", "Handlers that sleep for 5 ms", "threads", "100 bytes, prefetch 100 or four times the threads, one queue."),
+    ("sleep", "Handlers that sleep for 5 ms", "threads", "100 bytes, prefetch 100 or eight times the threads, one queue."),
     ("many queues", "Queues in one worker", "queues", "100 bytes, prefetch 100 on each queue, a handler that does nothing."),
-    ("sleeping threads", "Threads that sleep for 5 ms", "threads", "100 bytes, prefetch 100 or four times the threads, one queue."),
+    ("sleeping threads", "Threads that sleep for 5 ms", "threads", "100 bytes, prefetch 100 or eight times the threads, one queue."),
     ("growing prefetch", "Prefetch", "prefetch", "100 bytes, one queue, two threads, a handler that does nothing."),
     (
         "backlog",

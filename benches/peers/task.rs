@@ -17,7 +17,7 @@ pub struct Task {
     pub queues: Vec<String>,
     /// In all queues together.
     pub messages: usize,
-    /// So many of them come before what is measured, and so many behind. Only the worker is asked for that.
+    /// So many of them come before what is measured, and so many behind. Not all contenders can do that.
     pub skipped: usize,
     pub prefetch: u16,
     pub ack_every: usize,

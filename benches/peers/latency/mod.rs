@@ -46,6 +46,10 @@ const SATURATIONS: usize = 3;
 
 /// Measures all of it and leaves the raw numbers in the folder.
 pub fn measure(broker: &PrivateBroker, options: &Options) {
+    let is_wanted = |hundredths: u64| options.wants(&format!("latency-{hundredths}"));
+    if !RATES.iter().any(|(hundredths, _)| is_wanted(*hundredths)) {
+        return;
+    }
     let (subjects, missing) = Subject::all();
     let connection = Broker::amqp(broker.url()).and_then(|broker| broker.connect("latency")).expect("the broker answers");
     connection.declare_queue(&Queue::new(QUEUE)).expect("the suite may declare its queue");
@@ -57,6 +61,9 @@ pub fn measure(broker: &PrivateBroker, options: &Options) {
     let mut entries: Vec<Entry> = Vec::new();
     for round in 1..=options.rounds {
         for (hundredths, seconds) in RATES {
+            if !is_wanted(hundredths) {
+                continue;
+            }
             println!("latency, round {round} of {}: {hundredths} % of {top:.0} messages/s", options.rounds);
             for subject in &subjects {
                 if !is_hopeless(&entries, subject, hundredths) {
