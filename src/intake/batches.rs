@@ -81,7 +81,8 @@ pub(super) struct Out {
 impl Batches {
     pub fn new(thread: &Thread, queue: Arc<str>) -> Self {
         let prefetch = usize::from(thread.subscription.prefetch);
-        // There are no more than batches that are out. A bound would keep room for as many as could be, on each of many queues.
+        // Bounded by what fills it: one for each batch with the pool, which has no more of ours than threads and one in line for
+        // each. A bound of its own would keep room for as many as could ever be, on each of many queues.
         let (done, finished) = crossbeam_channel::unbounded();
         Batches {
             out: Vec::new(),

@@ -70,7 +70,8 @@ struct Move {
 
 impl Publishing {
     pub fn new(around: &Surroundings, queue: Arc<str>) -> Self {
-        // Never more than are on their way. A bound would keep room for all of them, on each of many queues.
+        // Bounded by what fills it: never more than are on their way. A bound of its own would keep room for all of them, on each
+        // of many queues.
         let (reply, answers) = crossbeam_channel::unbounded();
         Publishing {
             publisher: around.publisher.clone(),

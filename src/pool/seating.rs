@@ -191,8 +191,8 @@ impl Seat {
     pub(super) fn next(mut self) -> Option<(Seat, Batch)> {
         let place = self.place.clone();
         let mut own = place.own();
-        // The last one given back is the queue's own: nobody else waits for that.
         self.go_on(&mut own);
+        // The last one given back is the queue's own: nobody else waits for that.
         let may_stay = own.halting == 0 && (own.used == 1 || !self.seating.has_others || self.since.elapsed() < STAY);
         if may_stay && !self.seating.is_closed.load(Ordering::Acquire) {
             if let Some(batch) = own.line.pop_front() {
